@@ -1,0 +1,100 @@
+"""What a backend is, and how one is found.
+
+Requirements, and their reasons:
+
+- A backend takes and gives NumPy arrays (bfloat16 as ml_dtypes has it) in NCHW. The suite then never imports a
+  framework, and every backend is compared in one currency.
+- Nothing is imported until it is asked for. Listing the backends must work where no framework is installed.
+- What a backend cannot do it says by raising Missing. That is an outcome of its own; it is never a pass.
+- What a caller got wrong is a ValueError or TypeError that names the argument, whatever the framework calls it.
+- `executed` says what really ran: a kernel that went through an interpreter is not a kernel that ran on a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+
+ENTRY_POINTS = "frcnn.backends"
+
+
+class Missing(Exception):
+    """The backend does not have this operator, type, profile or option; the message says which."""
+
+
+class UnknownBackend(LookupError):
+    """No backend goes by this name."""
+
+
+class UnavailableBackend(RuntimeError):
+    """The backend exists but cannot run here: its framework, device or compiler is not there."""
+
+
+class Backend(Protocol):
+    """One implementation of the operators, held to the spec by `frcnn conformance`."""
+
+    name: str
+    version: str
+    """Of the framework or library that computes, such as "torch 2.13.0"; never a branch's name."""
+    executed: str
+    """"numpy", "native", "cuda", or "interpreter": what the operators of this object really run on."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        """Raises UnavailableBackend where this machine cannot run it on `device`."""
+
+    def roi_pool(
+        self,
+        features: np.ndarray,
+        rois: np.ndarray,
+        output_size: Any,
+        spatial_scale: float = 1.0,
+        *,
+        profile: str = "exact",
+        with_argmax: bool = True,
+        validate: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As frcnn.reference.roi_pool; the second result is None where with_argmax is False."""
+        ...
+
+    def roi_pool_backward(
+        self,
+        grad_output: np.ndarray,
+        argmax: np.ndarray,
+        rois: np.ndarray,
+        features_shape: tuple[int, int, int, int],
+        spatial_scale: float = 1.0,
+        *,
+        profile: str = "exact",
+        deterministic: bool = True,
+    ) -> np.ndarray:
+        """As frcnn.reference.roi_pool_backward."""
+        ...
+
+
+def names() -> list[str]:
+    """The backends that installed packages register, by name; none of them is imported."""
+    return sorted({point.name for point in entry_points(group=ENTRY_POINTS)})
+
+
+def load(name: str, device: str = "cpu") -> Backend:
+    """The backend registered as `name`, or the class that `package.module:Class` names, made for `device`.
+
+    Raises UnknownBackend or UnavailableBackend, each with what to do about it.
+    """
+    registered = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    target = registered.get(name, name)
+    module_name, _, class_name = target.partition(":")
+    if not class_name:
+        raise UnknownBackend(f"no backend is called {name!r}; registered: {', '.join(sorted(registered))}; or name a class, package.module:Class")
+    try:
+        factory = getattr(importlib.import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        if name in registered:
+            raise UnavailableBackend(f"backend {name} needs {error.name}, which is not installed: pip install 'frcnn[{module_name.split('.')[2]}]'") from error
+        raise UnknownBackend(f"{name}: there is no module {error.name}") from error
+    except AttributeError as error:
+        raise UnknownBackend(f"{name}: module {module_name} has no {class_name}") from error
+    return factory(device=device)

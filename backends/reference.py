@@ -1,0 +1,25 @@
+"""The reference as a backend, so that the suite can hold it to a second formulation."""
+
+import numpy as np
+
+from frcnn import reference
+from frcnn.backends import UnavailableBackend
+
+
+class ReferenceBackend:
+    """NumPy on the CPU."""
+
+    name = "reference"
+    version = f"numpy {np.__version__}"
+    executed = "numpy"
+
+    def __init__(self, device="cpu"):
+        if device != "cpu":
+            raise UnavailableBackend(f"backend reference runs on cpu, not on {device}")
+
+    def roi_pool(self, features, rois, output_size, spatial_scale=1.0, *, with_argmax=True, **options):
+        output, argmax = reference.roi_pool(features, rois, output_size, spatial_scale, **options)
+        return output, (argmax if with_argmax else None)
+
+    def roi_pool_backward(self, *arguments, **options):
+        return reference.roi_pool_backward(*arguments, **options)

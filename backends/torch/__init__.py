@@ -1,0 +1,1 @@
+"""frcnn on PyTorch."""

@@ -1,0 +1,1 @@
+"""The spec: one page per operator, and the clauses read from them."""
