@@ -1,0 +1,152 @@
+"""What the torch API refuses, in the words of frcnn.reference.arguments, with torchvision's argument names.
+
+Clauses: roi-pool.error-rank, .error-type, .error-profile, .error-output-size, .error-scale, .error-image-index,
+.error-coordinate.
+"""
+
+import operator
+
+import torch
+
+PROFILES = ("exact", "caffe-2015")
+LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FLOATS_SPELLED = "float16, bfloat16, float32, float64"
+# What rounds to 0 and to infinity in float32: half of its smallest number, and half a step above its largest.
+_FLOAT32_ZERO, _FLOAT32_INFINITY = 2.0**-150, 2.0**128 - 2.0**103
+
+
+def as_output_size(value):
+    """`value` as (P_h, P_w); one whole number stands for both. Clause roi-pool.error-output-size."""
+    if isinstance(value, int):
+        sizes = (value, value)
+    else:
+        try:
+            sizes = tuple(size if isinstance(size, int) else operator.index(size) for size in _pair(value))
+        except TypeError:
+            raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
+    if len(sizes) != 2 or sizes[0] < 1 or sizes[1] < 1:
+        raise ValueError(f"output_size must be 2 whole numbers of at least 1, got {value!r}")
+    return sizes
+
+
+def _pair(value):
+    return value if hasattr(value, "__iter__") and getattr(value, "ndim", 1) else (value, value)
+
+
+def as_scale(value):
+    """`value` as a float. Clause roi-pool.error-scale; whether it is positive and finite depends on the boxes' type."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"spatial_scale must be a number, got {value!r}") from None
+
+
+def as_rows(boxes, input):
+    """A list of one (L, 4) tensor per image, as torchvision takes it, as rows (R, 5) with the image index first."""
+    if not isinstance(boxes, (list, tuple)):
+        raise TypeError(f"boxes must be a tensor (R, 5) or a list of tensors (L, 4), got {type(boxes).__name__}")
+    if input.dim() == 4 and len(boxes) != input.shape[0]:
+        raise ValueError(f"boxes must hold one tensor per image, got {len(boxes)} for {input.shape[0]} images")
+    rows = []
+    for image, own in enumerate(boxes):
+        if not isinstance(own, torch.Tensor):
+            raise TypeError(f"boxes[{image}] must be a tensor (L, 4), got {type(own).__name__}")
+        if own.dim() != 2 or own.shape[1] != 4:
+            raise ValueError(f"boxes[{image}] must have shape (L, 4), got {tuple(own.shape)}")
+        rows.append(torch.nn.functional.pad(own, (1, 0), value=image))
+    return torch.cat(rows) if rows else input.new_empty((0, 5))
+
+
+def check_profile(profile):
+    """Clause roi-pool.error-profile."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+
+
+def check_shapes(input, boxes, pooled_height, pooled_width, profile):
+    """Clauses roi-pool.error-rank, .error-type, .error-profile, .error-output-size: what needs no look at the data."""
+    check_profile(profile)
+    if input.dim() != 4:
+        raise ValueError(f"input must have shape (N, C, H, W), got {tuple(input.shape)}")
+    if input.dtype not in _FLOATS:
+        raise TypeError(f"input must have one of the types {_FLOATS_SPELLED}, got {_name(input.dtype)}")
+    check_boxes(boxes, "input", input.device)
+    if pooled_height < 1 or pooled_width < 1:
+        raise ValueError(f"output_size must be 2 whole numbers of at least 1, got ({pooled_height}, {pooled_width})")
+
+
+def check_boxes(boxes, other, device):
+    """The boxes' shape, type and device; `other` names the tensor whose device they must be on."""
+    if boxes.dim() != 2 or boxes.shape[1] != 5:
+        raise ValueError(f"boxes must have shape (R, 5), got {tuple(boxes.shape)}")
+    if boxes.dtype not in _FLOATS:
+        raise TypeError(f"boxes must have one of the types {_FLOATS_SPELLED}, got {_name(boxes.dtype)}")
+    if boxes.device != device:
+        raise ValueError(f"boxes is on {boxes.device}, but {other} is on {device}; move one of them")
+
+
+def check_gradient(grad, argmax, boxes, input_size, profile):
+    """What roi_pool_backward needs of its arguments before their data is read."""
+    check_profile(profile)
+    if len(input_size) != 4:
+        raise ValueError(f"input_size must be 4 whole numbers of at least 0, got {tuple(input_size)}")
+    check_boxes(boxes, "grad", grad.device)
+    if grad.dim() != 4 or grad.shape[0] != boxes.shape[0] or grad.shape[1] != input_size[1]:
+        raise ValueError(f"grad must have shape ({boxes.shape[0]}, {input_size[1]}, P_h, P_w), got {tuple(grad.shape)}")
+    if grad.dtype not in _FLOATS:
+        raise TypeError(f"grad must have one of the types {_FLOATS_SPELLED}, got {_name(grad.dtype)}")
+    if argmax.shape != grad.shape or argmax.dtype != torch.int32 or argmax.device != grad.device:
+        raise ValueError(f"argmax must hold int32 in the shape of grad, {tuple(grad.shape)}, on {grad.device}")
+
+
+def check_scale(spatial_scale, boxes):
+    """Clause roi-pool.error-scale: positive and finite once rounded to the type in which boxes are projected."""
+    double = boxes.dtype == torch.float64
+    low, high = (0.0, float("inf")) if double else (_FLOAT32_ZERO, _FLOAT32_INFINITY)
+    if not low < spatial_scale < high:
+        kind = "float64" if double else "float32"
+        raise ValueError(f"spatial_scale must be positive and finite in {kind}, got {spatial_scale!r}")
+
+
+def check_map(height, width):
+    """Clause roi-pool.argmax: a cell's flat index is an int32 here."""
+    if height * width >= 2**31:
+        raise ValueError(f"a map must have fewer than 2^31 cells, got {height} x {width}")
+
+
+def first_unusable(boxes, spatial_scale, images):
+    """The sentence for the first row that may not be pooled, "" if there is none.
+
+    Clauses: roi-pool.error-image-index, .error-coordinate.
+    """
+    wide = boxes.detach().cpu()
+    wide = wide.float() if wide.dtype.itemsize == 2 else wide
+    index, corners = wide[:, 0], wide[:, 1:]
+    placed = corners * torch.tensor(spatial_scale, dtype=wide.dtype)
+    good_index = (index >= 0) & (index < images) & (index == index.floor())
+    good = (corners.abs() <= LARGEST_COORDINATE) & (placed.abs() <= LARGEST_COORDINATE)
+    bad_rows = (~(good_index & good.all(dim=1))).nonzero()
+    if not len(bad_rows):
+        return ""
+    row = int(bad_rows[0])
+    if not good_index[row]:
+        held = f" (0..{images - 1})" if images else ""
+        return f"boxes[{row}] has image index {float(index[row]):g}, but input holds {images} images{held}"
+    column = int((~good[row]).nonzero()[0])
+    return (
+        f"boxes[{row}] has {('x1', 'y1', 'x2', 'y2')[column]} = {float(corners[row, column]):g}, "
+        f"{float(placed[row, column]):g} on the map; "
+        f"coordinates must be finite and at most 2^24 in size, before and after spatial_scale"
+    )
+
+
+def memory_format(tensor):
+    """Channels last if `tensor` is that and not both, else contiguous."""
+    last = tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _name(dtype):
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,331 @@
+"""RoI pooling in Triton: projection, forward, and two ways to run Eq. 4 backward. Device code only; launch.py calls it.
+
+Symbols as in spec/roi-pool.md: N images, C channels, map H x W; R RoIs; output grid P_h x P_w. A tile is
+[BINS, BLOCK_C] (the bins of all RoIs counted through, times channels) or [CELLS, BLOCK_C] (cells of one map, times
+channels). A RoI on the map is five int32: image, r, c, h, w; image -1 where it must not be pooled.
+
+Bytes moved, with s the size of a feature and A the mean number of cells in a sub-window:
+    project    reads 5 R s_boxes; writes 20 R.
+    forward    reads A R P_h P_w C s, mostly from the cache (the map itself is N C H W s), and 20 a bin and tile;
+               writes R P_h P_w C (s + 4), the 4 being the argmax, absent without it.
+    scatter    reads R P_h P_w C (s + 4); adds 4 atomically for each winner, into 4 N C H W zeros.
+    gather     reads C (s + 4) for each bin that meets a tile of cells, and 20 R a tile; writes 4 N C H W once.
+
+Arithmetic that decides which cell is in which bin is IEEE float32 or integer, never fused, never approximate: tl.div_rn
+(Triton's `/` is not IEEE), launched with enable_fp_fusion=False (else size - floor(size) would be one fma with the
+projection's product). A product of a bin and an extent, up to 2^25 + 1, is int64. A test reads the PTX for all of it.
+
+What shaped this file besides the GPU is Triton's interpreter, which runs the same source on the CPU:
+- An operation costs 10 to 80 us there whatever its size, a call of a jitted helper 1 ms (triton.language is patched
+  anew) and a program as much as all its operations. So tiles are parameters, large there, and few helpers are called.
+- Nothing here calls triton.language's own jitted functions (tl.max, tl.zeros, tl.cdiv): whether those are interpreted
+  was settled when triton was first imported, not when this module was. tl.reduce with tl.standard._elementwise_max is
+  known to both.
+- A bfloat16 tensor arrives as int16 and is widened by a shift, exact everywhere: the interpreter's own conversion
+  garbles subnormal numbers, and its conversion back truncates. Sums therefore leave as float32.
+- A Python float is not rounded to float32 on its way in; tl.full does that in both.
+- Loop variables are plain Python numbers there, so tl.cast, not .to.
+Maxima are compares and tl.where, for tl.max and tl.maximum leave NaN and the sign of zero to the machine.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit(do_not_specialize=["R", "N"])
+def project(
+    boxes,
+    rois,
+    scale,
+    R,
+    N,
+    stride_r,
+    stride_k,
+    BF16: tl.constexpr,
+    DROP_MALFORMED: tl.constexpr,
+    ROIS: tl.constexpr,
+):
+    """Take boxes (R, 5) to rois (R, 5). Clauses roi-pool.projection, .round, .extent, .unchecked.
+
+    DROP_MALFORMED is for the original's backward pass, which gives a malformed RoI no gradient (.backward-dropped).
+    """
+    i = tl.program_id(0) * ROIS + tl.arange(0, ROIS)
+    here = i < R
+    row = boxes + tl.cast(i, tl.int64) * stride_r
+    index = tl.load(row, mask=here, other=0)
+    k = tl.arange(0, 4)
+    box = tl.load(row[:, None] + (1 + k)[None, :] * stride_k, mask=here[:, None], other=0)
+    if BF16:
+        index = (index.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+        box = (box.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+    index, box = index.to(tl.float32), box.to(tl.float32)
+
+    corner = box * tl.full((1, 1), scale, tl.float32)
+    good = (tl.abs(box) <= 16777216.0) & (tl.abs(corner) <= 16777216.0)  # 2^24; NaN is not good
+    size = tl.where(good, tl.abs(corner), 0.0)
+    whole = tl.floor(size)
+    away = tl.where(size - whole >= 0.5, 1, 0)  # the subtraction is exact, so no x + .5 is ever rounded
+    rounded = whole.to(tl.int32) + away
+    rounded = tl.where(corner < 0, -rounded, rounded)
+    rounded = tl.where(good, rounded, 1 << 30)  # more than any good corner
+    xs, ys = tl.split(tl.reshape(rounded, (ROIS, 2, 2)))
+    x1, x2 = tl.split(xs)
+    y1, y2 = tl.split(ys)
+
+    usable = tl.maximum(tl.maximum(x1, x2), tl.maximum(y1, y2)) < (1 << 30)
+    usable = usable & (index >= 0) & (index < 1073741824.0) & (tl.floor(index) == index)
+    image = tl.where(usable, index, -1.0).to(tl.int32)
+    usable = usable & (image < N)
+    if DROP_MALFORMED:
+        usable = usable & (x2 >= x1) & (y2 >= y1)
+    out = rois + tl.cast(i, tl.int64) * 5
+    tl.store(out, tl.where(usable, image, -1), mask=here)
+    tl.store(out + 1, y1, mask=here)
+    tl.store(out + 2, x1, mask=here)
+    tl.store(out + 3, tl.maximum(y2 - y1 + 1, 1), mask=here)
+    tl.store(out + 4, tl.maximum(x2 - x1 + 1, 1), mask=here)
+
+
+@triton.jit
+def bin_edges(p, n, P, CAFFE: tl.constexpr):
+    """First and end of bin p of P over extent n, counted from the RoI's first cell. Clause roi-pool.grid."""
+    if CAFFE:
+        size = tl.div_rn(tl.cast(n, tl.float32), tl.cast(P, tl.float32))
+        first = tl.floor(tl.cast(p, tl.float32) * size).to(tl.int32)
+        end = tl.ceil(tl.cast(p + 1, tl.float32) * size).to(tl.int32)
+    else:
+        start = tl.cast(p, tl.int64) * n
+        first = (start // P).to(tl.int32)
+        end = ((start + n + P - 1) // P).to(tl.int32)
+    return first, end
+
+
+@triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
+def forward(
+    features,
+    rois,
+    output,
+    argmax,
+    R,
+    C,
+    H,
+    W,
+    P_h,
+    P_w,
+    in_n,
+    in_c,
+    in_h,
+    in_w,
+    out_r,
+    out_c,
+    out_h,
+    out_w,
+    CAFFE: tl.constexpr,
+    BF16: tl.constexpr,
+    WITH_ARGMAX: tl.constexpr,
+    BINS: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Pool features into output and, WITH_ARGMAX, argmax. Clauses roi-pool.grid to .infinity, .argmax, .unchecked."""
+    b = tl.program_id(0) * BINS + tl.arange(0, BINS)
+    i, p, q = b // (P_h * P_w), b // P_w % P_h, b % P_w
+    there = i < R
+    roi = rois + tl.cast(i, tl.int64) * 5
+    image = tl.load(roi, mask=there, other=-1)
+    r = tl.load(roi + 1, mask=there, other=0)
+    c = tl.load(roi + 2, mask=there, other=0)
+    h = tl.load(roi + 3, mask=there, other=1)
+    w = tl.load(roi + 4, mask=there, other=1)
+    top, bottom = bin_edges(p, h, P_h, CAFFE)
+    left, right = bin_edges(q, w, P_w, CAFFE)
+    top, bottom = tl.maximum(r + top, 0), tl.minimum(r + bottom, H)
+    left, right = tl.maximum(c + left, 0), tl.minimum(c + right, W)
+    filled = (image >= 0) & (top < bottom) & (left < right)
+    rows = tl.reduce(tl.where(filled, bottom - top, 0), 0, tl.standard._elementwise_max)
+    columns = tl.reduce(tl.where(filled, right - left, 0), 0, tl.standard._elementwise_max)
+
+    channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    in_channel = (channel < C)[None, :]
+    channel = tl.cast(channel, tl.int64)[None, :]
+    source = features + (tl.cast(image, tl.int64)[:, None] * in_n + channel * in_c)
+    best = tl.full((BINS, BLOCK_C), -3.4028234663852886e38, tl.float32)  # -FLT_MAX, where the original's maximum starts
+    winner = tl.full((BINS, BLOCK_C), -1, tl.int32)
+    for y in range(0, rows):
+        row = top + y
+        row_at = tl.cast(row, tl.int64) * in_h
+        in_row = filled & (row < bottom)
+        for x in range(0, columns):
+            column = left + x
+            mask = (in_row & (column < right))[:, None] & in_channel
+            cell = tl.load(source + (row_at + tl.cast(column, tl.int64) * in_w)[:, None], mask=mask, other=0)
+            if BF16:
+                cell = (cell.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+            cell = cell.to(tl.float32)
+            if CAFFE:
+                wins = mask & (cell > best)
+            else:  # the first cell, or a larger one, or the first NaN; nothing beats a NaN
+                wins = mask & ((winner < 0) | ((best == best) & ((cell > best) | (cell != cell))))
+            best = tl.where(wins, cell, best)
+            winner = tl.where(wins, (row * W + column)[:, None], winner)
+
+    best = tl.where(filled[:, None], best, 0.0)
+    out_mask = there[:, None] & in_channel
+    at = (tl.cast(i, tl.int64) * out_r + tl.cast(p, tl.int64) * out_h + tl.cast(q, tl.int64) * out_w)[:, None]
+    at = at + channel * out_c
+    if WITH_ARGMAX:
+        tl.store(argmax + at, winner, mask=out_mask)
+    if BF16:  # -FLT_MAX rounds to -inf, every other value here is a bfloat16 already
+        best = tl.where(filled[:, None] & (winner < 0), float("-inf"), best)
+        tl.store(output + at, (best.to(tl.int32, bitcast=True) >> 16).to(tl.int16), mask=out_mask)
+    else:
+        tl.store(output + at, best.to(output.dtype.element_ty), mask=out_mask)
+
+
+@triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
+def scatter(
+    grad,
+    argmax,
+    rois,
+    grad_features,
+    R,
+    C,
+    H,
+    W,
+    P_h,
+    P_w,
+    grad_r,
+    grad_c,
+    grad_h,
+    grad_w,
+    arg_r,
+    arg_c,
+    arg_h,
+    arg_w,
+    to_n,
+    to_c,
+    to_cell,
+    CAFFE: tl.constexpr,
+    BF16: tl.constexpr,
+    BINS: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Add every output's gradient to its argmax in float32 zeros, in no particular order. Clause roi-pool.backward."""
+    b = tl.program_id(0) * BINS + tl.arange(0, BINS)
+    i, p, q = b // (P_h * P_w), b // P_w % P_h, b % P_w
+    there = i < R
+    roi = rois + tl.cast(i, tl.int64) * 5
+    image = tl.load(roi, mask=there, other=-1)
+    channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    mask = (image >= 0)[:, None] & (channel < C)[None, :]
+    channel = tl.cast(channel, tl.int64)[None, :]
+    i, p, q = tl.cast(i, tl.int64)[:, None], tl.cast(p, tl.int64)[:, None], tl.cast(q, tl.int64)[:, None]
+    cell = tl.load(argmax + (i * arg_r + channel * arg_c + p * arg_h + q * arg_w), mask=mask, other=-1)
+    mask = mask & (cell >= 0) & (cell < H * W)
+    if CAFFE:  # roi-pool.backward-dropped: the bins that float32 division finds for the cell
+        r = tl.load(roi + 1, mask=there, other=0)[:, None]
+        c = tl.load(roi + 2, mask=there, other=0)[:, None]
+        h = tl.load(roi + 3, mask=there, other=1)[:, None]
+        w = tl.load(roi + 4, mask=there, other=1)[:, None]
+        y, x = cell // W - r, cell % W - c
+        bin_h = tl.div_rn(tl.cast(h, tl.float32), tl.cast(P_h, tl.float32))
+        bin_w = tl.div_rn(tl.cast(w, tl.float32), tl.cast(P_w, tl.float32))
+        p, q = tl.cast(p, tl.float32), tl.cast(q, tl.float32)
+        mask = mask & (y >= 0) & (y < h) & (x >= 0) & (x < w)
+        mask = mask & (tl.floor(tl.div_rn(tl.cast(y, tl.float32), bin_h)) <= p)
+        mask = mask & (p < tl.ceil(tl.div_rn(tl.cast(y + 1, tl.float32), bin_h)))
+        mask = mask & (tl.floor(tl.div_rn(tl.cast(x, tl.float32), bin_w)) <= q)
+        mask = mask & (q < tl.ceil(tl.div_rn(tl.cast(x + 1, tl.float32), bin_w)))
+        p, q = tl.cast(p, tl.int64), tl.cast(q, tl.int64)
+    value = tl.load(grad + (i * grad_r + channel * grad_c + p * grad_h + q * grad_w), mask=mask, other=0)
+    if BF16:
+        value = (value.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+    to = tl.cast(image, tl.int64)[:, None] * to_n + channel * to_c + tl.cast(cell, tl.int64) * to_cell
+    tl.atomic_add(grad_features + to, value.to(tl.float32), mask=mask, sem="relaxed")
+
+
+@triton.jit
+def bins_of(k, n, P, CAFFE: tl.constexpr):
+    """First and end of the bins that hold offset k of extent n. In CAFFE by float32 division (.backward-dropped)."""
+    if CAFFE:
+        size = tl.div_rn(tl.cast(n, tl.float32), tl.cast(P, tl.float32))
+        first = tl.floor(tl.div_rn(tl.cast(k, tl.float32), size)).to(tl.int32)
+        end = tl.ceil(tl.div_rn(tl.cast(k + 1, tl.float32), size)).to(tl.int32)
+    else:
+        start = tl.cast(k, tl.int64) * P
+        first = (start // n).to(tl.int32)
+        end = ((start + P + n - 1) // n).to(tl.int32)
+    return first, tl.minimum(end, P)
+
+
+@triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
+def gather(
+    grad,
+    argmax,
+    rois,
+    grad_features,
+    R,
+    C,
+    H,
+    W,
+    P_h,
+    P_w,
+    grad_r,
+    grad_c,
+    grad_h,
+    grad_w,
+    arg_r,
+    arg_c,
+    arg_h,
+    arg_w,
+    to_n,
+    to_c,
+    to_cell,
+    CAFFE: tl.constexpr,
+    BF16: tl.constexpr,
+    CELLS: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """Sum up, cell by cell, the gradients of the outputs whose argmax it is, in the order of RoIs and bins.
+
+    One order, that of the reference, so repeatable bitwise. Clauses roi-pool.backward, .backward-sum, .determinism.
+    An argmax outside its own bin, which no forward pass writes, is never met here; scatter would add it.
+    """
+    tiles = (H * W + CELLS - 1) // CELLS
+    image, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
+    cell = tile * CELLS + tl.arange(0, CELLS)
+    in_map = cell < H * W
+    row, column = cell // W, cell % W
+    row_first, row_last = tile * CELLS // W, tl.minimum((tile * CELLS + CELLS - 1) // W, H - 1)
+    channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    in_channel = channel < C
+    channel = tl.cast(channel, tl.int64)
+
+    total = tl.full((CELLS, BLOCK_C), 0.0, tl.float32)
+    for i in range(0, R):
+        roi = rois + i * 5
+        r, h = tl.load(roi + 1), tl.load(roi + 3)
+        if (tl.load(roi) == image) & (r <= row_last) & (r + h > row_first):
+            c, w = tl.load(roi + 2), tl.load(roi + 4)
+            y, x = row - r, column - c
+            within = in_map & (y >= 0) & (y < h) & (x >= 0) & (x < w)
+            y_first, y_end = bins_of(tl.where(within, y, 0), h, P_h, CAFFE)
+            x_first, x_end = bins_of(tl.where(within, x, 0), w, P_w, CAFFE)
+            p_first = tl.reduce(tl.where(within, y_first, P_h), 0, tl.standard._elementwise_min)
+            p_end = tl.reduce(tl.where(within, y_end, 0), 0, tl.standard._elementwise_max)
+            q_first = tl.reduce(tl.where(within, x_first, P_w), 0, tl.standard._elementwise_min)
+            q_end = tl.reduce(tl.where(within, x_end, 0), 0, tl.standard._elementwise_max)
+            grad_roi = grad + tl.cast(i, tl.int64) * grad_r + channel * grad_c
+            argmax_roi = argmax + tl.cast(i, tl.int64) * arg_r + channel * arg_c
+            for p in range(p_first, p_end):
+                in_row = within & (y_first <= p) & (p < y_end)
+                for q in range(q_first, q_end):
+                    in_bin = in_row & (x_first <= q) & (q < x_end)
+                    winner = tl.load(argmax_roi + (p * arg_h + q * arg_w), mask=in_channel, other=-1)
+                    value = tl.load(grad_roi + (p * grad_h + q * grad_w), mask=in_channel, other=0)
+                    if BF16:
+                        value = (value.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+                    hit = in_bin[:, None] & (winner[None, :] == cell[:, None])
+                    total += tl.where(hit, value.to(tl.float32)[None, :], 0.0)
+
+    to = tl.cast(image, tl.int64) * to_n + channel[None, :] * to_c + tl.cast(cell, tl.int64)[:, None] * to_cell
+    tl.store(grad_features + to, total, mask=in_map[:, None] & in_channel[None, :])
