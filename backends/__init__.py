@@ -88,12 +88,16 @@ def load(name: str, device: str = "cpu") -> Backend:
     target = registered.get(name, name)
     module_name, _, class_name = target.partition(":")
     if not class_name:
-        raise UnknownBackend(f"no backend is called {name!r}; registered: {', '.join(sorted(registered))}; or name a class, package.module:Class")
+        raise UnknownBackend(
+            f"no backend is called {name!r}; registered: {', '.join(sorted(registered))}; or name a class, package.module:Class"
+        )
     try:
         factory = getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         if name in registered:
-            raise UnavailableBackend(f"backend {name} needs {error.name}, which is not installed: pip install 'frcnn[{module_name.split('.')[2]}]'") from error
+            raise UnavailableBackend(
+                f"backend {name} needs {error.name}, which is not installed: pip install 'frcnn[{module_name.split('.')[2]}]'"
+            ) from error
         raise UnknownBackend(f"{name}: there is no module {error.name}") from error
     except AttributeError as error:
         raise UnknownBackend(f"{name}: module {module_name} has no {class_name}") from error

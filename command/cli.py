@@ -1,1 +1,86 @@
-def main(): ...
+"""The `frcnn` command. What a subcommand needs is imported when it runs, so that `frcnn --help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from frcnn import __version__
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group()
+@click.version_option(__version__, package_name="frcnn")
+def main() -> None:
+    """Fast R-CNN's operators with one exact meaning, and the suite that holds implementations to it."""
+
+
+@main.command()
+@click.option("--backend", "backends", multiple=True, metavar="NAME|MODULE:CLASS", help="May be given more than once.")
+@click.option(
+    "--profile", "effort", type=click.Choice(["quick", "default", "certify"]), default="default", show_default=True
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--clause", "clauses", multiple=True, metavar="ID", help="Only the tests of this clause; more than once.")
+@click.option("--voc-root", type=_FILE, help="A VOCdevkit folder: run the `real` group on its photographs.")
+@click.option("--weights", type=_FILE, help="VGG16's ImageNet convolutions, .npz, for the `real` group.")
+@click.option("--proposals", type=_FILE, help="Boxes, .npz.  [default: selective_search_fast.npz beside VOCdevkit]")
+@click.option("--out", type=_FILE, default=Path("reports"), show_default=True)
+@click.option("--seed", type=click.IntRange(min=1), help="Hypothesis's seed, as a report names it.")
+def conformance(backends, **options) -> None:
+    """Hold backends to the spec, clause by clause; write a report for each.
+
+    Exits with 0 where every required clause passed for each backend, 1 where not, 2 where the request was wrong.
+    """
+    try:
+        from rich.console import Console
+
+        from frcnn.backends import UnavailableBackend, UnknownBackend
+        from frcnn.conformance.photographs import RealDataError
+        from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"the suite needs {error.name}: pip install 'frcnn[conformance]'") from error
+    try:
+        conforming = run(Request(backends=backends or DEFAULT_BACKENDS, **options), Console())
+    except (UnknownBackend, UnavailableBackend, UnknownClause, RealDataError) as error:
+        raise click.UsageError(str(error)) from error
+    sys.exit(0 if conforming else 1)
+
+
+@main.group()
+def report() -> None:
+    """Read conformance reports."""
+
+
+@report.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def verify(files) -> None:
+    """Check that each FILE is a whole, unaltered report, and say what it found."""
+    from frcnn.conformance.report import InvalidReport, read
+
+    for file in files:
+        try:
+            head, _, foot = read(file)
+        except InvalidReport as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+        backend = head["backend"]
+        click.echo(
+            f"{file}: {backend['name']} ({backend['version']}) {foot['verdict']}, {foot['counts']}, id {foot['id']}"
+        )
+
+
+@main.group()
+def spec() -> None:
+    """Read the spec."""
+
+
+@spec.command("list")
+def list_clauses() -> None:
+    """Every clause: its id, and the sentence that binds."""
+    from frcnn.spec import clauses
+
+    for clause in clauses().values():
+        click.echo(f"{clause.id}{' (optional)' if clause.optional else ''}")

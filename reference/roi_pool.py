@@ -38,19 +38,20 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
     image, *rchw = project_rois(rois, scale).T
     rows, columns = pool_windows(np.stack(rchw, axis=1), (P_h, P_w), (H, W), profile=profile)
 
-    output = np.zeros((len(rois), C, P_h, P_w), features.dtype)  # roi-pool.empty: 0 and -1, unless a cell wins below
     argmax = np.full((len(rois), C, P_h, P_w), -1, np.int64)
-    wide = _widened(features)
+    output = np.zeros(argmax.shape, features.dtype)  # roi-pool.empty: 0 and -1 where no window is pooled
+    comparable = _widened(features)
     for i in np.flatnonzero(usable):  # roi-pool.roi-order, roi-pool.unchecked
         for p, (top, bottom) in enumerate(rows[i]):
             for q, (left, right) in enumerate(columns[i]):
                 if top < bottom and left < right:
-                    window = (image[i], slice(None), slice(top, bottom), slice(left, right))  # roi-pool.batch, .channel
-                    winner = _first_maximum(wide[window].reshape(C, -1), profile)
-                    row, column = top + winner // (right - left), left + winner % (right - left)
-                    argmax[i, :, p, q] = np.where(winner < 0, -1, row * W + column)  # roi-pool.argmax
-                    taken = features[image[i], np.arange(C), row, column]
-                    output[i, :, p, q] = np.where(winner < 0, _start(features.dtype), taken)  # roi-pool.max
+                    window = comparable[image[i], :, top:bottom, left:right]  # roi-pool.batch, roi-pool.channel
+                    y, x = _first_maximum(window, profile)
+                    argmax[i, :, p, q] = np.where(y < 0, -1, (top + y) * W + left + x)  # roi-pool.argmax
+                    output[i, :, p, q] = _start(features.dtype)
+    i, c, p, q = np.nonzero(argmax >= 0)
+    won = argmax[i, c, p, q]
+    output[i, c, p, q] = features[image[i], c, won // W, won % W]  # roi-pool.max: the cell's own bits
     return output, argmax
 
 
@@ -153,15 +154,19 @@ def _rounded_corners(rois, scale):
     return (whole + np.copysign(away, corners)).astype(np.int64).T
 
 
-def _first_maximum(cells, profile):
-    """The winner of each row of cells (C, n), n >= 1: an index, or -1 where none can win.
+def _first_maximum(window, profile):
+    """Row and column, within window (C, h, w), of each channel's winner; row -1 where none can win.
 
     np.argmax is the exact profile: the first of equals (roi-pool.tie), and the first NaN (roi-pool.nan).
     """
+    C, h, w = window.shape
+    cells = window.reshape(C, h * w)
     if profile == "exact":
-        return np.argmax(cells, axis=1)
-    able = cells > -FLT_MAX  # roi-pool.nan, roi-pool.infinity: the original's strict > from -FLT_MAX
-    return np.where(able.any(axis=1), np.argmax(np.where(able, cells, -np.inf), axis=1), -1)
+        winner = np.argmax(cells, axis=1)
+    else:  # roi-pool.nan, roi-pool.infinity: the original's strict > from -FLT_MAX
+        able = cells > -FLT_MAX
+        winner = np.where(able.any(axis=1), np.argmax(np.where(able, cells, -np.inf), axis=1), -w)
+    return winner // w, winner % w
 
 
 def _start(dtype):

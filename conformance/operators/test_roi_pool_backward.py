@@ -1,0 +1,166 @@
+"""RoI pooling, the gradient: Eq. 4, sums within their bound, what caffe-2015 drops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frcnn import reference
+from frcnn.conformance import tolerance
+from frcnn.conformance.cases import DTYPES, Pooling, Unpooling, pattern
+from frcnn.conformance.strategies import gradients, long_poolings, poolings
+from frcnn.conformance.subject import unpooling_of
+
+clause = pytest.mark.clause
+
+
+def unpooling(data, profile, dtype_name="float32", roi_type=None, source=poolings):
+    """A backward call after a forward one; argmax is the reference's, so that backward alone is in question."""
+    options = {} if source is long_poolings else {"dtype_name": dtype_name, "roi_type": roi_type}
+    case = data.draw(source(profile=profile, **options))
+    _, argmax = reference.roi_pool(case.features, case.rois, case.output_size, case.spatial_scale, profile=profile)
+    return unpooling_of(case, argmax, data.draw(gradients(argmax.shape, dtype_name)))
+
+
+@clause("roi-pool.backward", "roi-pool.backward-sum")
+@given(data=st.data())
+def test_every_argmax_receives_its_gradient_and_gradients_add(subject, profile, data):
+    subject.check_backward(unpooling(data, profile))
+
+
+@clause("roi-pool.backward-sum")
+@given(data=st.data())
+def test_many_rois_on_one_cell_add_up(subject, profile, data):
+    """One peak and RoIs that all hold it, in one or two images: every output's gradient lands on one cell."""
+    images, side = data.draw(st.integers(1, 2)), data.draw(st.integers(3, 9))
+    count = data.draw(st.integers(2, 24))
+    peak = side // 2
+    reach = st.integers(0, peak)
+    rois = np.array(
+        [
+            (
+                i % images,
+                peak - data.draw(reach),
+                peak - data.draw(reach),
+                peak + data.draw(reach),
+                peak + data.draw(reach),
+            )
+            for i in range(count)
+        ],
+        np.float32,
+    )
+    argmax = np.full((count, 2, 1, 1), peak * side + peak)
+    grad_output = data.draw(gradients(argmax.shape))
+    subject.check_backward(Unpooling(grad_output, argmax, rois, (images, 2, side, side), profile=profile))
+
+
+@clause("roi-pool.backward-dropped")
+@given(data=st.data())
+def test_the_profile_decides_what_long_and_malformed_rois_drop(subject, profile, data):
+    subject.check_backward(unpooling(data, profile, source=long_poolings))
+
+
+@clause("roi-pool.backward-dropped")
+@pytest.mark.parametrize("grid", [7, 22, 28, 44])
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+def test_every_extent_up_to_260_drops_what_the_profile_says(subject, profile, grid, axis):
+    """The first and the last cell of each bin of each extent, every gradient a different power of two's multiple."""
+    extents = np.arange(1, 261)
+    longest = 262
+    rois = np.zeros((len(extents), 5), np.float32)
+    rois[:, 4 if axis == "rows" else 3] = extents - 1
+    shape = (1, 2, longest, 1) if axis == "rows" else (1, 2, 1, longest)
+    features = pattern("rising", shape)
+    features[:, 1] *= -1
+    size = (grid, 1) if axis == "rows" else (1, grid)
+    _, argmax = reference.roi_pool(features, rois, size, profile=profile)
+    grad_output = (1.0 + np.arange(argmax.size).reshape(argmax.shape) % 61).astype(np.float32)
+    subject.check_backward(Unpooling(grad_output, argmax, rois, shape, profile=profile))
+
+
+@clause("roi-pool.backward")
+@given(data=st.data())
+def test_backward_trusts_the_argmax_it_is_given(subject, profile, data):
+    """Any argmax inside the RoI's bins will do: what forward chose is not computed again."""
+    r = data.draw(st.integers(1, 5))
+    rois = np.array([(0, 0, 0, 4, 4)] * r, np.float32)
+    place = st.sampled_from([-1, *range(25)])
+    argmax = np.array([data.draw(place) for _ in range(2 * r)], np.int64).reshape(r, 2, 1, 1)
+    subject.check_backward(Unpooling(data.draw(gradients(argmax.shape)), argmax, rois, (1, 2, 5, 5), profile=profile))
+
+
+@clause("roi-pool.backward-linear")
+@given(data=st.data())
+def test_backward_is_the_transpose_of_the_gather(subject, profile, data):
+    case = unpooling(data, profile)
+    grad_features = subject.unpool(case).astype(np.float64)
+    total, bound = subject.gradient_bound(case)
+    weights = (
+        np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))).integers(-8, 9, case.features_shape).astype(float)
+    )
+    # <backward(g), f> against the same with the exact sums, which is <g, f at argmax> over the gradients kept.
+    difference = float((grad_features * weights).sum()) - float((total * weights).sum())
+    assert abs(difference) <= tolerance.inner_product_bound(bound, weights, total * weights), case.reproducer(
+        subject.backend.name
+    )
+
+
+@clause("roi-pool.accumulate", "roi-pool.dtype")
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16"])
+@given(count=st.integers(2, 600), small=st.sampled_from((1.0, 0.5, 0.0625)))
+def test_half_types_add_in_float32(subject, profile, dtype_name, count, small):
+    """One gradient of 256 and many small ones, which a sum kept in the half type would lose one after another."""
+    grad_output = np.full((count, 1, 1, 1), small)
+    grad_output[0] = 256.0
+    rois = np.zeros((count, 5), np.float32)
+    argmax = np.zeros((count, 1, 1, 1), np.int64)
+    subject.check_backward(
+        Unpooling(grad_output.astype(DTYPES[dtype_name]), argmax, rois, (1, 1, 1, 1), profile=profile)
+    )
+
+
+@clause("roi-pool.dtype")
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("roi_type", ["float16", "bfloat16", "float32"])
+@given(data=st.data())
+def test_gradients_and_rois_each_have_their_own_type(subject, profile, dtype_name, roi_type, data):
+    subject.check_backward(unpooling(data, profile, dtype_name, roi_type))
+
+
+@clause("roi-pool.dtype-float64")
+@pytest.mark.parametrize("roi_type", ["float32", "float64"])
+@given(data=st.data())
+def test_float64_gradients_add_in_float64(subject, profile, roi_type, data):
+    subject.check_backward(unpooling(data, profile, "float64", roi_type))
+
+
+@clause("roi-pool.repeatable")
+@given(data=st.data())
+def test_the_deterministic_mode_gives_the_same_bits(subject, profile, data):
+    case = unpooling(data, profile)
+    once, again = subject.unpool(case, deterministic=True), subject.unpool(case, deterministic=True)
+    subject.require_same("grad_features", once, again, case)
+
+
+@clause("roi-pool.backward-sum")
+@given(data=st.data())
+def test_the_mode_without_promise_of_order_keeps_the_bound_too(subject, profile, data):
+    case = unpooling(data, profile)
+    subject.check_backward(case, deterministic=False)
+
+
+@clause("roi-pool.no-rois", "roi-pool.channel")
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (0, 3, 4, 5), (2, 0, 4, 5)])
+def test_no_roi_gives_no_gradient(subject, profile, shape):
+    nothing = np.zeros((0, shape[1], 7, 6), np.float32)
+    subject.check_backward(
+        Unpooling(nothing, nothing.astype(np.int64), np.zeros((0, 5), np.float32), shape, profile=profile)
+    )
+
+
+@clause("roi-pool.one-cell")
+@given(data=st.data())
+def test_the_one_cell_of_a_map_collects_every_gradient(subject, profile, data):
+    case = Pooling(np.ones((1, 1, 1, 1), np.float32), np.zeros((1, 5), np.float32), (3, 3), profile=profile)
+    grad_output = data.draw(gradients((1, 1, 3, 3)))
+    subject.check_backward(unpooling_of(case, np.zeros((1, 1, 3, 3), np.int64), grad_output))

@@ -1,0 +1,175 @@
+"""RoI pooling, output and argmax: drawn input, one clause at a time, then all at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frcnn.conformance.cases import Pooling, pattern
+from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, long_poolings, poolings, values
+
+clause = pytest.mark.clause
+
+
+@clause("roi-pool.max", "roi-pool.argmax")
+@given(data=st.data())
+def test_hostile_rois_on_small_maps_pool_bit_for_bit(subject, profile, data):
+    subject.check_forward(data.draw(poolings(profile=profile)))
+
+
+@clause("roi-pool.grid", "roi-pool.clip")
+@given(data=st.data())
+def test_long_rois_show_the_right_windows(subject, profile, data):
+    subject.check_forward(data.draw(long_poolings(profile=profile)))
+
+
+@clause("roi-pool.tie")
+@given(data=st.data())
+def test_the_first_of_equals_wins_and_zeros_keep_their_sign(subject, profile, data):
+    subject.check_forward(on_whole_cells(data, TYING, profile))
+
+
+@clause("roi-pool.nan")
+@given(data=st.data())
+def test_nan_is_treated_as_the_profile_says(subject, profile, data):
+    subject.check_forward(on_whole_cells(data, (np.nan, 1.0, 2.0, -1.0), profile))
+
+
+@clause("roi-pool.infinity")
+@given(data=st.data())
+def test_infinities_are_treated_as_the_profile_says(subject, profile, data):
+    subject.check_forward(on_whole_cells(data, (np.inf, -np.inf, -np.inf, 1.0), profile))
+
+
+@clause("roi-pool.nan", "roi-pool.infinity", "roi-pool.dtype")
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16"])
+@given(data=st.data())
+def test_special_values_mean_the_same_in_half_types(subject, profile, dtype_name, data):
+    subject.check_forward(on_whole_cells(data, SPECIAL, profile, dtype_name))
+
+
+@clause("roi-pool.batch", "roi-pool.roi-order")
+@given(data=st.data())
+def test_each_roi_reads_its_own_image_in_any_order(subject, profile, data):
+    """The value names its image, so that a RoI answered from another image shows."""
+    images = data.draw(st.integers(1, 5))
+    indices = data.draw(st.lists(st.integers(0, images - 1), min_size=1, max_size=6))
+    features = np.arange(images, dtype=np.float32)[:, None, None, None] * 10 + pattern("rising", (images, 1, 2, 2))
+    rois = np.array([(index, 0, 0, 1, 1) for index in indices], np.float32)
+    named = np.array(indices, np.float32).reshape(-1, 1, 1, 1) * 10 + 3
+    subject.check_forward(Pooling(features, rois, (1, 1), profile=profile), (named, np.full(named.shape, 3)))
+
+
+@clause("roi-pool.roi-order")
+@given(data=st.data())
+def test_permuting_the_rois_permutes_the_output(subject, profile, data):
+    case = data.draw(poolings(profile=profile, least_rois=2))
+    order = np.array(data.draw(st.permutations(range(len(case.rois)))))
+    output, argmax = subject.pool(case)
+    shuffled = case.having(rois=case.rois[order])
+    subject.check_forward(shuffled, (output[order], argmax[order]))
+
+
+@clause("roi-pool.channel")
+@given(data=st.data())
+def test_each_channel_is_pooled_as_if_alone(subject, profile, data):
+    """Channel counts around the widths of vector registers and thread blocks; one channel is compared with itself."""
+    C = data.draw(st.sampled_from((1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100)))
+    case = data.draw(poolings(profile=profile, least_rois=1))
+    _, _, H, W = case.features.shape
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    features = np.random.default_rng(seed).integers(-9, 9, (len(case.features), C, H, W)).astype(np.float32)
+    output, argmax = subject.check_forward(case.having(features=features))
+    chosen = data.draw(st.integers(0, C - 1))
+    alone = case.having(features=features[:, chosen : chosen + 1])
+    subject.check_forward(alone, (output[:, chosen : chosen + 1], argmax[:, chosen : chosen + 1]))
+
+
+@clause("roi-pool.non-square")
+@given(data=st.data(), height=st.integers(1, 9), width=st.integers(1, 9))
+def test_grids_need_not_be_square(subject, profile, data, height, width):
+    subject.check_forward(data.draw(poolings(profile=profile)).having(output_size=(height, width)))
+
+
+@clause("roi-pool.one-cell")
+@given(data=st.data())
+def test_a_map_of_one_cell_is_ordinary(subject, profile, data):
+    case = data.draw(poolings(profile=profile))
+    features = np.ascontiguousarray(case.features[:, :, :1, :1])
+    subject.check_forward(case.having(features=features))
+
+
+@clause("roi-pool.no-rois")
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 0)])
+def test_no_roi_gives_an_output_without_rows(subject, profile, shape):
+    case = Pooling(np.ones(shape, np.float32), np.zeros((0, 5), np.float32), (7, 6), profile=profile)
+    subject.check_forward(case)
+
+
+@clause("roi-pool.dtype")
+@pytest.mark.parametrize("roi_type", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@given(data=st.data())
+def test_features_and_rois_each_have_their_own_type(subject, profile, dtype_name, roi_type, data):
+    subject.check_forward(data.draw(poolings(ORDINARY, dtype_name, roi_type=roi_type, profile=profile)))
+
+
+@clause("roi-pool.dtype-float64")
+@pytest.mark.parametrize(
+    ("dtype_name", "roi_type"), [("float64", "float64"), ("float32", "float64"), ("float64", "float32")]
+)
+@given(data=st.data())
+def test_float64_features_and_rois_are_pooled_in_float64(subject, profile, dtype_name, roi_type, data):
+    elements = data.draw(st.sampled_from((ORDINARY, SPECIAL, (1.0, 1.0 + 2.0**-52, -1e300, 1e300))))
+    subject.check_forward(
+        data.draw(
+            poolings(elements if dtype_name == "float64" else ORDINARY, dtype_name, roi_type=roi_type, profile=profile)
+        )
+    )
+
+
+@clause("roi-pool.argmax-optional")
+@given(data=st.data())
+def test_the_output_is_the_same_when_argmax_is_not_asked_for(subject, profile, data):
+    case = data.draw(poolings(data.draw(st.sampled_from((ORDINARY, TYING, SPECIAL))), profile=profile))
+    output, argmax = subject.pool(case, with_argmax=False)
+    subject.require_same("output", subject.expected(case)[0], output, case)
+    assert argmax is None, "argmax was not asked for"
+
+
+@clause("roi-pool.repeatable")
+@given(data=st.data())
+def test_the_same_call_gives_the_same_bits(subject, profile, data):
+    case = data.draw(poolings(SPECIAL, profile=profile))
+    subject.check_forward(case, subject.pool(case))
+
+
+@clause("roi-pool.extent")
+@given(data=st.data())
+def test_last_corners_are_inside_and_malformed_rois_are_one_cell(subject, profile, data):
+    """Corners on whole cells: nothing is rounded, so only the extent is in question."""
+    first_y, first_x, last_y, last_x = (data.draw(st.integers(0, 8)) for _ in range(4))
+    rois = np.array([[0, first_x, first_y, last_x, last_y]], np.float32)
+    size = data.draw(st.sampled_from(((1, 1), (2, 3), (7, 7))))
+    subject.check_forward(Pooling(pattern("rising", (1, 1, 9, 9)), rois, size, profile=profile))
+
+
+@clause("roi-pool.rchw")
+@given(data=st.data())
+def test_x_leads_to_columns_and_y_to_rows(subject, profile, data):
+    """On a map of 6 x 11 with whole corners, a RoI of h x w cells pooled to h x w is the cells themselves."""
+    r, c = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 10))
+    h, w = data.draw(st.integers(1, 6 - r)), data.draw(st.integers(1, 11 - c))
+    features = pattern("rising", (1, 1, 6, 11))
+    rois = np.array([[0, c, r, c + w - 1, r + h - 1]], np.float32)
+    cells = features[:, :, r : r + h, c : c + w]
+    subject.check_forward(Pooling(features, rois, (h, w), profile=profile), (cells, cells.astype(np.int64)))
+
+
+def on_whole_cells(data, elements, profile, dtype_name="float32"):
+    """A pooling whose RoIs lie on whole cells within the map, in bins that divide evenly: only values are in question."""
+    H, W = data.draw(st.sampled_from(((1, 4), (2, 2), (3, 3), (4, 1), (4, 6), (12, 12))))
+    features = data.draw(values(elements, dtype_name, (1, data.draw(st.integers(1, 3)), H, W)))
+    grids = [(p, q) for p in (1, 2, 3) for q in (1, 2, 3) if H % p == 0 and W % q == 0]
+    rois = np.array([[0, 0, 0, W - 1, H - 1]], np.float32)
+    return Pooling(features, rois, data.draw(st.sampled_from(grids)), profile=profile)

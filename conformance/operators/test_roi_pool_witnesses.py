@@ -1,0 +1,44 @@
+"""Every named witness, in every type."""
+
+import pytest
+
+from frcnn.conformance.witnesses import witnesses
+
+
+def each_witness(*, dtype_clause=None):
+    """Parametrisation over (witness, profile), each marked with the witness's clauses or with the type's."""
+    return pytest.mark.parametrize(
+        ("witness", "profile"),
+        [
+            pytest.param(
+                witness,
+                profile,
+                id=f"{witness.id}-{profile}",
+                marks=pytest.mark.clause(*((dtype_clause,) if dtype_clause else (*witness.clauses, "roi-pool.dtype"))),
+            )
+            for witness in witnesses()
+            for profile in witness.profiles
+            # A witness of float64 alone would not hold those that lack it to anything else.
+            if dtype_clause or "roi-pool.dtype-float64" not in witness.clauses
+        ],
+    )
+
+
+@each_witness()
+def test_the_answer_is_the_one_worked_out_by_hand(subject, witness, profile):
+    for dtype_name in ("float16", "bfloat16", "float32"):
+        check(subject, witness, dtype_name, profile)
+
+
+@each_witness(dtype_clause="roi-pool.dtype-float64")
+def test_the_answer_is_the_same_in_float64(subject, witness, profile):
+    check(subject, witness, "float64", profile)
+
+
+def check(subject, witness, dtype_name, profile):
+    __tracebackhide__ = True
+    case = witness.call(dtype_name, profile)
+    if witness.backward:
+        subject.check_backward(case, *witness.expected(dtype_name))
+    else:
+        subject.check_forward(case, witness.expected(dtype_name))

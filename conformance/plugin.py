@@ -1,0 +1,165 @@
+"""The pytest plugin of the suite: which backend, what each test found, and the record of it.
+
+Loaded by `frcnn conformance` alone, in a process of its own for each backend. A worker's tests write what they counted
+into their reports' user properties, so that it survives the way back from pytest-xdist; the controller writes one line
+of JSON a test as they come.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from frcnn import backends
+from frcnn.conformance.subject import Subject
+from frcnn.reference.arguments import PROFILES
+
+EXAMPLES = {"quick": 25, "default": 200, "certify": 2000}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the suite on one backend; travels to pytest and its workers as JSON."""
+
+    backend: str
+    device: str
+    effort: str
+    clauses: tuple[str, ...]
+    photographs: tuple[str, ...]
+    no_photographs_because: str
+    results: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Run":
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
+        )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--frcnn-run", help="the Run, as JSON")
+    parser.addoption("--frcnn-plan", help="write the tests that were collected, with their clauses, to this file")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "clause(*ids): the clauses of the spec that the test holds a backend to")
+    config.frcnn_run = Run.from_json(config.getoption("--frcnn-run"))
+    settings.register_profile(
+        "frcnn",
+        max_examples=EXAMPLES[config.frcnn_run.effort],
+        derandomize=config.frcnn_run.effort == "certify",
+        deadline=None,
+        database=None,
+        print_blob=True,
+        # Shrinking finds the smallest failing call; explaining it again would only run the backend longer.
+        phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
+    )
+    settings.load_profile("frcnn")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(Path(config.frcnn_run.results)))
+
+
+def pytest_generate_tests(metafunc):
+    given = {name for mark in metafunc.definition.iter_markers("parametrize") for name in _argnames(mark)}
+    if "profile" in metafunc.fixturenames and "profile" not in given:
+        metafunc.parametrize("profile", PROFILES)
+    if "photograph" in metafunc.fixturenames:
+        paths = metafunc.config.frcnn_run.photographs
+        metafunc.parametrize("photograph", paths or [None], ids=[Path(path).stem for path in paths] or ["none"])
+
+
+def _argnames(mark):
+    names = mark.args[0]
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = set(config.frcnn_run.clauses)
+    if wanted:
+        kept = [item for item in items if wanted & set(clauses_of(item))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def pytest_collection_finish(session):
+    if plan := session.config.getoption("--frcnn-plan"):
+        Path(plan).write_text(json.dumps([described(item) for item in session.items]))
+
+
+def clauses_of(item) -> list[str]:
+    """The clauses a test is marked with, in order, each once."""
+    return list(dict.fromkeys(id for mark in item.iter_markers("clause") for id in mark.args))
+
+
+def described(item) -> dict:
+    """What is known of a test before it runs."""
+    callspec = getattr(item, "callspec", None)
+    return {
+        "test": item.nodeid,
+        "group": item.path.stem.rpartition("_")[2],
+        "clauses": clauses_of(item),
+        "profile": callspec.params.get("profile") if callspec else None,
+    }
+
+
+@pytest.fixture(scope="session")
+def subject(request):
+    run = request.config.frcnn_run
+    return Subject(backends.load(run.backend, run.device))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    item.funcargs["subject"].begin()
+    if "photograph" in item.fixturenames and item.callspec.params["photograph"] is None:
+        pytest.skip(item.config.frcnn_run.no_photographs_because)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    found = {
+        "outcome": report.outcome,
+        "reason": None,
+        "examples": 0,
+        "worst_margin": None,
+        "executed": None,
+        "facts": {},
+    }
+    if subject := item.funcargs.get("subject"):
+        found |= {"examples": subject.examples, "worst_margin": subject.worst_margin, "facts": subject.facts}
+        found["executed"] = subject.backend.executed
+    if call.excinfo is not None:
+        found["reason"] = str(call.excinfo.value)[:8000]
+        if call.excinfo.errisinstance(backends.Missing):
+            found["outcome"], report.outcome, report.longrepr = (
+                "missing",
+                "skipped",
+                (str(item.path), 0, found["reason"]),
+            )
+    report.user_properties.append(("frcnn", found))
+    return report
+
+
+class Recorder:
+    """On the controller: one line of JSON a test, as the reports come."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def pytest_runtest_logreport(self, report):
+        properties = dict(report.user_properties)
+        if "frcnn" in properties and report.when != "call" and report.outcome == "passed":
+            return
+        # A worker that died leaves a report without properties.
+        found = properties.get("frcnn") or {"outcome": "crashed", "reason": "the process that ran the backend died"}
+        line = {"test": report.nodeid, **found, "seconds": round(report.duration, 3)}
+        with self.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")

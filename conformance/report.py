@@ -1,0 +1,187 @@
+"""A report: what one backend was found to do, in JSON lines that a paper can cite.
+
+A header (who, what, where, which suite), one result a test in the order of the suite, a footer (counts, verdict, id). The
+id is a hash of everything but times, so that a report can be named and a changed one shows.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.resources
+import json
+import os
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jsonschema
+
+import frcnn
+from frcnn import spec
+
+FORMAT = 1
+OUTCOMES = ("passed", "failed", "crashed", "missing", "skipped")
+_TIMES = ("started", "finished", "seconds")
+
+
+class InvalidReport(ValueError):
+    """A report must be what its footer says it is."""
+
+
+class Truncated(InvalidReport):
+    """A report begins with a header and ends with a footer."""
+
+
+class Malformed(InvalidReport):
+    """Every line has the shape that report_schema.json gives it."""
+
+
+class Incomplete(InvalidReport):
+    """Every test that the header plans has exactly one result, and no other has."""
+
+
+class Altered(InvalidReport):
+    """The id in the footer is the hash of the lines before it."""
+
+
+class Unversioned(InvalidReport):
+    """The backend's version names a release: "main" is a different program tomorrow."""
+
+
+def header(run, described, plan, real, seed) -> dict:
+    """The first line. described: what the backend says of itself; real: what the photographs were, or why none."""
+    return {
+        "kind": "header",
+        "format": FORMAT,
+        "frcnn": frcnn.__version__,
+        "suite": suite_digest(),
+        "spec": spec.VERSION,
+        "backend": described,
+        "device": run.device,
+        "effort": run.effort,
+        "clauses": list(run.clauses),
+        "seed": seed,
+        "planned": len(plan),
+        "real": real,
+        "machine": machine(),
+        "versions": {name: _version(name) for name in ("numpy", "hypothesis", "pytest", "ml-dtypes")},
+        "started": now(),
+    }
+
+
+def results(plan, lines) -> list[dict]:
+    """One result a planned test, in the plan's order. A test that left no line was lost with its process: crashed."""
+    by_test = {line["test"]: line for line in lines}
+    lost = {"outcome": "crashed", "reason": "the process that ran the backend died", "seconds": 0.0}
+    defaults = {"examples": 0, "worst_margin": None, "executed": None, "facts": {}}
+    return [{"kind": "result", **test, **defaults, **by_test.get(test["test"], lost)} for test in plan]
+
+
+def footer(head, body) -> dict:
+    """The last line: counts, the verdict over required clauses, and the report's id."""
+    return {
+        "kind": "footer",
+        "counts": {outcome: Counter(r["outcome"] for r in body).get(outcome, 0) for outcome in OUTCOMES},
+        "examples": sum(r["examples"] for r in body),
+        "clauses": clause_outcomes(body),
+        "verdict": "passed" if conforms(head, body) else "failed",
+        "id": report_id([head, *body]),
+        "finished": now(),
+    }
+
+
+def clause_outcomes(body) -> dict[str, str]:
+    """The outcome of every clause that a test names: the worst of its tests, `passed` only where one did pass."""
+    outcomes: dict[str, set[str]] = {}
+    for result in body:
+        for clause in result["clauses"]:
+            outcomes.setdefault(clause, set()).add(result["outcome"])
+    order = ("crashed", "failed", "missing", "passed", "skipped")
+    return {clause: next(o for o in order if o in found) for clause, found in sorted(outcomes.items())}
+
+
+def conforms(head, body) -> bool:
+    """Whether every required clause passed.
+
+    Optional clauses and the profile caffe-2015 may be missing, but nothing that is there may fail.
+    """
+    if any(result["outcome"] in ("failed", "crashed") for result in body):
+        return False
+    needed = [result for result in body if result["profile"] != "caffe-2015"]
+    outcomes = clause_outcomes(needed)
+    required = [
+        c.id for c in spec.clauses().values() if not c.optional and (not head["clauses"] or c.id in head["clauses"])
+    ]
+    return all(outcomes.get(clause) == "passed" for clause in required)
+
+
+def report_id(lines) -> str:
+    """sha256 over the lines without their times."""
+    text = "\n".join(json.dumps({k: v for k, v in line.items() if k not in _TIMES}, sort_keys=True) for line in lines)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(path: Path, lines) -> None:
+    """All lines at once or none: a report is never half there."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read(path: Path) -> tuple[dict, list[dict], dict]:
+    """(header, results, footer) of a report that holds every invariant above. Raises InvalidReport, one kind each."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except json.JSONDecodeError as error:
+        raise Malformed(f"{path.name}: {error}") from error
+    if len(lines) < 2 or lines[0].get("kind") != "header" or lines[-1].get("kind") != "footer":
+        raise Truncated(f"{path.name} has no header or no footer")
+    schema = json.loads(importlib.resources.files("frcnn.conformance").joinpath("report_schema.json").read_text())
+    for number, line in enumerate(lines, 1):
+        try:
+            jsonschema.validate(line, schema)
+        except jsonschema.ValidationError as error:
+            raise Malformed(f"{path.name}:{number}: {error.message}") from error
+    head, *body, foot = lines
+    if len({r["test"] for r in body}) != len(body) or len(body) != head["planned"]:
+        raise Incomplete(f"{path.name} has {len(body)} results for {head['planned']} planned tests")
+    if not any(character.isdigit() for character in head["backend"]["version"]):
+        raise Unversioned(f"{path.name}: {head['backend']['version']!r} is no version")
+    if foot["id"] != report_id([head, *body]):
+        raise Altered(f"{path.name}: its lines do not have the id {foot['id'][:12]}")
+    return head, body, foot
+
+
+def suite_digest() -> str:
+    """sha256 over the spec, the reference and the suite as installed: two reports with one digest asked the same."""
+    digest = hashlib.sha256()
+    for package in ("frcnn.spec", "frcnn.reference", "frcnn.conformance"):
+        root = Path(str(importlib.resources.files(package)))
+        for file in sorted(root.rglob("*")):
+            if file.suffix in (".md", ".py", ".toml", ".json") and "__pycache__" not in file.parts:
+                digest.update(f"{package}/{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def machine() -> dict:
+    """What ran it, without a name that would tell whose it is."""
+    model = platform.processor()
+    if (info := Path("/proc/cpuinfo")).exists():
+        model = next(
+            (ln.partition(":")[2].strip() for ln in info.read_text().splitlines() if ln.startswith("model name")), model
+        )
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _version(name):
+    return importlib.metadata.version(name)

@@ -1,0 +1,156 @@
+"""One run of the suite: which backends, on what, and the reports that come of it."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from frcnn import cache, spec
+from frcnn.conformance import photographs, report, summary
+from frcnn.conformance.describe import describe
+from frcnn.conformance.plugin import Run
+
+DEFAULT_BACKENDS = ("reference", "torch", "torch-triton", "tf")
+PHOTOGRAPHS, BOXES = 20, 128
+OPERATORS = Path(__file__).parent / "operators"
+
+
+class UnknownClause(LookupError):
+    """No clause of the spec has this id."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for, as `frcnn conformance` takes it."""
+
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    effort: str = "default"
+    device: str = "cpu"
+    clauses: tuple[str, ...] = ()
+    voc_root: Path | None = None
+    weights: Path | None = None
+    proposals: Path | None = None
+    out: Path = Path("reports")
+    seed: int | None = None
+
+
+def run(request: Request, console: Console) -> bool:
+    """Hold each backend to the spec, write its report and the index, print the table; whether all conform.
+
+    Raises before anything is written: UnknownClause, backends.UnknownBackend, backends.UnavailableBackend,
+    photographs.RealDataError.
+    """
+    if unknown := [clause for clause in request.clauses if clause not in spec.clauses()]:
+        raise UnknownClause(f"no clause is called {unknown[0]!r}; `frcnn spec list` names them all")
+    described = {}
+    for name in request.backends:
+        with console.status(f"{name}: loading, and compiling on first use"):
+            described[name] = describe(name, request.device)
+    maps, real = _photographs(request, console)
+    seed = None if request.effort == "certify" else request.seed or random.SystemRandom().randrange(2**32)
+
+    request.out.mkdir(parents=True, exist_ok=True)
+    reports = []
+    for name in request.backends:
+        asked = Run(name, request.device, request.effort, request.clauses, maps, real.get("reason", ""), "")
+        plan, lines = _hold(asked, described[name], seed, request.out, console)
+        head = report.header(asked, described[name], plan, real, seed)
+        body = report.results(plan, lines)
+        foot = report.footer(head, body)
+        report.write(request.out / f"{file_name(described[name]['name'])}.jsonl", [head, *body, foot])
+        reports.append((head, body, foot))
+    (request.out / "index.md").write_text(summary.index(reports), encoding="utf-8")
+    console.print(summary.table(reports), markup=False, highlight=False, soft_wrap=True)
+    for line in summary.closing_lines(reports, request.out):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return all(foot["verdict"] == "passed" for _, _, foot in reports)
+
+
+def file_name(backend_name: str) -> str:
+    """A backend's name as the stem of its files."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in backend_name)
+
+
+def _photographs(request, console):
+    """The prepared maps' paths, and what the header says of them."""
+    if request.voc_root is None or request.weights is None:
+        lacking = "--voc-root" if request.voc_root is None else "--weights"
+        return (), {"reason": f"no real input: {lacking} was not given"}
+    with console.status("conv5_3 maps of photographs") as status:
+        paths = photographs.prepare(
+            request.voc_root,
+            request.weights,
+            request.proposals,
+            count=PHOTOGRAPHS,
+            boxes_per_image=BOXES,
+            cache=cache.folder("photographs"),
+            progress=status.update,
+        )
+    return tuple(map(str, paths)), {
+        "photographs": len(paths),
+        "boxes_per_photograph": BOXES,
+        "maps": [p.stem for p in paths],
+    }
+
+
+def _hold(asked, described, seed, out, console):
+    """(plan, lines): the tests that were to run on one backend, and what each left behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked = replace(asked, results=str(Path(folder) / "results.jsonl"))
+        plan_file = Path(folder) / "plan.json"
+        command = _pytest(asked, seed)
+        planned = subprocess.run(
+            [*command, "--collect-only", f"--frcnn-plan={plan_file}"], capture_output=True, text=True
+        )
+        if not plan_file.exists():
+            raise RuntimeError(f"the suite could not be collected:\n{planned.stdout}{planned.stderr}")
+        plan = json.loads(plan_file.read_text())
+        workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+        with (out / f"{file_name(described['name'])}.log").open("w") as log:
+            distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
+            child = subprocess.Popen([*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            _watch(child, Path(asked.results), len(plan), described, console)
+        results = Path(asked.results)
+        lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    return plan, lines
+
+
+def _pytest(asked, seed):
+    seeded = [] if seed is None else ["--hypothesis-seed", str(seed)]
+    return [
+        *(sys.executable, "-m", "pytest", str(OPERATORS), "--rootdir", str(OPERATORS), "-c", os.devnull),
+        *("-q", "--import-mode=importlib", "-p", "frcnn.conformance.plugin", "-p", "no:cacheprovider"),
+        *("--frcnn-run", asked.to_json(), *seeded),
+    ]
+
+
+def _watch(child, results, planned, described, console):
+    """A progress line until the child ends; where the output is no terminal, one now and then."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    name = f"{described['name']} ({described['executed']})"
+    said = time.monotonic()
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(name, total=planned)
+            while child.poll() is None:
+                time.sleep(0.2)
+                done = _count_lines(results)
+                progress.update(task, completed=done)
+                if not console.is_terminal and time.monotonic() - said > 15:
+                    console.print(f"{name}: {done} of {planned} tests", highlight=False)
+                    said = time.monotonic()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+
+
+def _count_lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0

@@ -1,0 +1,170 @@
+"""The backend under test, and the asserting. Every comparison of the suite is made here, bit for bit or within a bound.
+
+A failure says the clause's expectation with index, expected and got, and carries lines to paste that repeat it.
+"""
+
+import numpy as np
+
+from frcnn import reference
+from frcnn.conformance import naive, tolerance
+from frcnn.conformance.cases import Unpooling
+
+
+class Nonconforming(AssertionError):
+    """The backend's answer is not the spec's."""
+
+
+class Subject:
+    """A backend, and what is counted of it within one test.
+
+    The reference itself is held to the naive second formulation, every other backend to the reference.
+    """
+
+    def __init__(self, backend):
+        self.backend = backend
+        self.is_reference = backend.executed == "numpy" and backend.name == "reference"
+        self.begin()
+
+    def begin(self):
+        """Forget the counts of the test before."""
+        self.examples = 0
+        self.worst_margin = None
+        self.facts = {}
+
+    # calls
+
+    def pool(self, case, **options):
+        """The backend's (output, argmax) for a Pooling."""
+        self.examples += 1
+        return self.backend.roi_pool(
+            case.features,
+            case.rois,
+            case.output_size,
+            case.spatial_scale,
+            profile=case.profile,
+            validate=case.validate,
+            **options,
+        )
+
+    def unpool(self, case, **options):
+        """The backend's grad_features for an Unpooling."""
+        self.examples += 1
+        return self.backend.roi_pool_backward(
+            case.grad_output,
+            case.argmax,
+            case.rois,
+            case.features_shape,
+            case.spatial_scale,
+            profile=case.profile,
+            **options,
+        )
+
+    def expected(self, case):
+        """What the spec says of a Pooling: (output, argmax)."""
+        arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
+        if self.is_reference and case.validate:
+            return naive.roi_pool(*arguments, case.profile)
+        return reference.roi_pool(*arguments, profile=case.profile, validate=case.validate)
+
+    # assertions
+
+    def check_forward(self, case, expected=None):
+        """Output and argmax are bit for bit the spec's."""
+        __tracebackhide__ = True
+        got = self.pool(case)
+        for name, want, have in zip(("output", "argmax"), expected or self.expected(case), got, strict=True):
+            self.require_same(name, want, have, case)
+        return got
+
+    def check_backward(self, case, expected=None, **options):
+        """Every cell's gradient is within the bound of clause roi-pool.backward-sum; a cell that none reaches is 0."""
+        __tracebackhide__ = True
+        got = self.unpool(case, **options)
+        total, bound = self.gradient_bound(case)
+        if expected is not None:
+            total = expected.astype(np.float64)
+        if got.shape != case.features_shape or got.dtype != case.grad_output.dtype:
+            self._fail(f"grad_features must be {case.grad_output.dtype} {case.features_shape}", got, case)
+        error = np.abs(got.astype(np.float64) - total)
+        wrong = ~(error <= bound)
+        if wrong.any():
+            place = tuple(map(int, np.argwhere(wrong)[0]))
+            self._fail(
+                f"grad_features{list(place)}: expected {total[place]!r} within {bound[place]:.3g}, got {got[place]!r}; "
+                f"{int(wrong.sum())} of {wrong.size} gradients are beyond the bound",
+                None,
+                case,
+            )
+        reached = bound > 0
+        if reached.any():
+            self.note_margin(float((error[reached] / bound[reached]).max()))
+        return got
+
+    def gradient_bound(self, case):
+        """(sum, bound) of every cell in float64: clause roi-pool.backward-sum."""
+
+        def add_up(gradients):
+            if self.is_reference and case.grad_output.size < 4096:
+                function, profile = naive.roi_pool_backward, (case.profile,)
+                return function(gradients, case.argmax, case.rois, case.features_shape, case.spatial_scale, *profile)
+            return reference.roi_pool_backward(
+                gradients, case.argmax, case.rois, case.features_shape, case.spatial_scale, profile=case.profile
+            )
+
+        gradients = case.grad_output.astype(np.float64)
+        total, sizes, terms = add_up(gradients), add_up(np.abs(gradients)), add_up(np.ones_like(gradients))
+        return total, np.where(terms > 0, tolerance.sum_bound(terms, sizes, total, case.grad_output.dtype.name), 0.0)
+
+    def check_refused(self, call, *names):
+        """The call raises ValueError or TypeError whose message holds one of the names."""
+        __tracebackhide__ = True
+        self.examples += 1
+        try:
+            call()
+        except (ValueError, TypeError) as error:
+            if not any(name in str(error) for name in names):
+                raise Nonconforming(f"the error must name {' or '.join(names)}, but says: {error}") from error
+        else:
+            raise Nonconforming(f"expected an error that names {' or '.join(names)}, got none")
+
+    def require_same(self, name, expected, got, case):
+        """Equal shape, type and bits; a NaN equals any NaN."""
+        __tracebackhide__ = True
+        if got.shape != expected.shape or got.dtype != expected.dtype:
+            self._fail(f"{name} must be {expected.dtype} {expected.shape}", got, case)
+        wrong = differing(expected, got)
+        if wrong.any():
+            place = tuple(map(int, np.argwhere(wrong)[0]))
+            self._fail(
+                f"{name}{list(place)}: expected {expected[place]!r}, got {got[place]!r}; "
+                f"{int(wrong.sum())} of {wrong.size} differ",
+                None,
+                case,
+            )
+        self.note_margin(0.0)
+
+    def note_margin(self, margin):
+        """Share of the allowed error that was used; the largest of the test is reported."""
+        self.worst_margin = max(margin, self.worst_margin or 0.0)
+
+    def _fail(self, message, got, case):
+        __tracebackhide__ = True
+        if got is not None:
+            message += f", got {got.dtype} {got.shape}"
+        raise Nonconforming(f"{message}\n{case!r}\nTo repeat it:\n\n{case.reproducer(self.backend.name)}\n")
+
+
+def differing(expected, got):
+    """Where two arrays of one type differ in their bits, NaNs apart."""
+    if expected.dtype.kind in "iu":
+        return expected != got
+    bits = f"u{expected.dtype.itemsize}"
+    wide_expected, wide_got = expected.astype(np.float64), got.astype(np.float64)
+    both_nan = np.isnan(wide_expected) & np.isnan(wide_got)
+    return (np.ascontiguousarray(expected).view(bits) != np.ascontiguousarray(got).view(bits)) & ~both_nan
+
+
+def unpooling_of(case, argmax, grad_output):
+    """The backward call that follows a forward one."""
+    shape = tuple(case.features.shape)
+    return Unpooling(grad_output, argmax, case.rois, shape, case.spatial_scale, case.profile)

@@ -1,0 +1,138 @@
+"""Reports made readable: the table at the end of a run, and reports/index.md."""
+
+from tabulate import tabulate
+
+from frcnn import spec
+from frcnn.conformance.report import OUTCOMES
+
+
+def table(reports) -> str:
+    """backend x clause group: outcomes, examples, worst margin (share of the allowed error that was used)."""
+    return tabulate(_rows(reports), headers="keys", tablefmt="simple", missingval="-")
+
+
+def closing_lines(reports, out) -> list[str]:
+    """What a person wants to know after the table: verdicts, the clauses that failed, what real input showed."""
+    lines = [""]
+    for head, body, foot in reports:
+        name = head["backend"]["name"]
+        lines.append(f"{name}: {foot['verdict']}, report {foot['id'][:12]}")
+        lines += [
+            f"  {clause}: {outcome}" for clause, outcome in foot["clauses"].items() if outcome in ("failed", "crashed")
+        ]
+        lines += [f"  {sentence}" for sentence in _facts(head, body)]
+    return [*lines, f"reports: {out / 'index.md'}"]
+
+
+def index(reports) -> str:
+    """reports/index.md: verdicts, the table, clause by backend, reasons, real input, how each was run."""
+    names = [head["backend"]["name"] for head, _, _ in reports]
+    verdicts = [
+        {
+            "backend": head["backend"]["name"],
+            "verdict": foot["verdict"],
+            "version": head["backend"]["version"],
+            "executed": head["backend"]["executed"],
+            "device": head["device"],
+            "examples": foot["examples"],
+            "report id": f"`{foot['id'][:16]}`",
+        }
+        for head, _, foot in reports
+    ]
+    head = reports[0][0]
+    machine, versions = head["machine"], head["versions"]
+    asked = ", ".join(head["clauses"]) or "all"
+    clauses = [
+        {
+            "clause": id,
+            **{name: foot["clauses"].get(id, "-") for name, (_, _, foot) in zip(names, reports, strict=True)},
+        }
+        for id in spec.clauses()
+    ]
+    return "\n".join(
+        [
+            "# Conformance report",
+            "",
+            f"frcnn {head['frcnn']}, spec {head['spec']}, suite `{head['suite'][:16]}`, profile `{head['effort']}`, "
+            f"seed {head['seed']}, clauses: {asked}.",
+            f"{machine['processor']}, {machine['cores']} cores, {machine['system']} {machine['architecture']}, "
+            f"Python {machine['python']}, "
+            + ", ".join(f"{name} {version}" for name, version in versions.items())
+            + ".",
+            f"Started {head['started']}.",
+            "",
+            tabulate(verdicts, headers="keys", tablefmt="github"),
+            "",
+            "## By group",
+            "",
+            tabulate(_rows(reports), headers="keys", tablefmt="github", missingval="-"),
+            "",
+            "*Worst margin* is the largest share of the allowed error that a result used; 0 is bit for bit.",
+            "",
+            "## By clause",
+            "",
+            tabulate(clauses, headers="keys", tablefmt="github"),
+            "",
+            *_section(
+                "Real input", [f"{h['backend']['name']}: {s}" for h, body, _ in reports for s in _facts(h, body)]
+            ),
+            *_section("Not passed", [line for h, body, _ in reports for line in _reasons(h, body)]),
+        ]
+    )
+
+
+def _rows(reports):
+    rows = []
+    for head, body, _ in reports:
+        for group in dict.fromkeys(result["group"] for result in body):
+            results = [result for result in body if result["group"] == group]
+            margins = [result["worst_margin"] for result in results if result["worst_margin"] is not None]
+            rows.append(
+                {
+                    "backend": head["backend"]["name"],
+                    "group": group,
+                    **{outcome: sum(result["outcome"] == outcome for result in results) for outcome in OUTCOMES},
+                    "examples": sum(result["examples"] for result in results),
+                    "worst margin": f"{max(margins):.3f}" if margins else None,
+                    "seconds": round(sum(result["seconds"] for result in results), 1),
+                }
+            )
+    return rows
+
+
+def _facts(head, body):
+    """What the real group found, in sentences; the reason where it did not run."""
+    if reason := head["real"].get("reason"):
+        return [f"real input skipped: {reason}"]
+    facts = [result["facts"] for result in body if result["group"] == "real"]
+    differ, bins = (sum(f.get(key, 0) for f in facts) for key in ("bins_that_differ", "bins"))
+    subsets = sorted({f["subset"] for f in facts if "subset" in f})
+    sentences = [f"{head['real']['photographs']} photographs, of each {' or '.join(subsets)}"] if subsets else []
+    if bins:
+        sentences.append(f"the profiles exact and caffe-2015 differ in {differ} of {bins} bins ({differ / bins:.3%})")
+    return sentences
+
+
+def _reasons(head, body):
+    """One line a test that did not pass and was not merely skipped or missing; missing and skipped by their reason."""
+    name = head["backend"]["name"]
+    lines = []
+    for outcome in ("crashed", "failed"):
+        for result in (r for r in body if r["outcome"] == outcome):
+            lines.append(
+                f"{name}: **{outcome}** `{result['test']}` ({', '.join(result['clauses'])})\n\n{_quoted(result['reason'])}"
+            )
+    for outcome in ("missing", "skipped"):
+        reasons: dict[str, int] = {}
+        for result in (r for r in body if r["outcome"] == outcome):
+            reasons[result["reason"]] = reasons.get(result["reason"], 0) + 1
+        lines += [f"{name}: {outcome}, {count} tests: {reason}" for reason, count in reasons.items()]
+    return lines
+
+
+def _quoted(reason):
+    return "\n".join(f"      {line}" for line in (reason or "").splitlines())
+
+
+def _section(title, lines):
+    return [f"## {title}", "", *(f"- {line}" for line in lines), ""] if lines else []

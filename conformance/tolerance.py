@@ -1,0 +1,44 @@
+"""Every error bound of the suite, with its derivation. No test holds a tolerance of its own.
+
+| what | bound | why |
+|---|---|---|
+| forward, argmax | none: bit for bit | pooling selects, it does not compute |
+| backward | (n - 1) u / (1 - (n - 1) u) * sum abs(g) * (1 + u') + u' * abs(sum) | recursive summation of n terms in a type with unit roundoff u, in any order (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 4.2), then one rounding to the result's type with unit roundoff u' |
+| inner product of gradient and weights | sum bound(cell) * abs(weight), and gamma(n + 1) in float64 for the n products | each gradient is off by its bound; an inner product of n terms, the same, 3.1 |
+
+All are computed in float64, whose own roundoff is added where the result is float64 as well.
+"""
+
+import numpy as np
+
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
+
+
+def gamma(k, u):
+    """k u / (1 - k u), k roundings one after another."""
+    return k * u / (1 - k * u)
+
+
+def sum_bound(terms, total_of_sizes, total, dtype_name):
+    """The bound on a cell's gradient: clause roi-pool.backward-sum.
+
+    terms: the number of gradients added, an array; total_of_sizes: the sum of their absolute values; total: their sum.
+    dtype_name: the result's type. Half types add in float32 (clause roi-pool.accumulate) and round once more.
+    """
+    adds = "float64" if dtype_name == "float64" else "float32"
+    u, u_result = UNIT_ROUNDOFF[adds], UNIT_ROUNDOFF[dtype_name]
+    summing = gamma(np.maximum(terms - 1, 0), u) * total_of_sizes
+    rounding = 0.0 if adds == dtype_name else u_result * (np.abs(total) + summing) + SMALLEST[dtype_name] / 2
+    # float64 results are compared with a float64 sum, which has the same error once more.
+    return summing * (2 if dtype_name == "float64" else 1) + rounding
+
+
+def inner_product_bound(cell_bounds, weights, products):
+    """The bound on <grad_features, weights> when each gradient is off by its cell's bound.
+
+    products: the terms of the inner product, which is itself taken in float64.
+    """
+    return float((cell_bounds * np.abs(weights)).sum()) + gamma(products.size + 1, UNIT_ROUNDOFF["float64"]) * float(
+        np.abs(products).sum()
+    )
