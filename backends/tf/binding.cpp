@@ -1,0 +1,326 @@
+// The native RoI pooling as TensorFlow ops: Frcnn>RoiPool, its gradient, and the gradient of that one.
+//
+// Shapes, channels last. N images, map H x W, C channels; R RoIs; output grid P_h x P_w.
+//   Frcnn>RoiPool        input (N,H,W,C), boxes (R,5)               -> output, argmax (R,P_h,P_w,C)
+//   Frcnn>RoiPoolGrad    grad, argmax (R,P_h,P_w,C), input_size (4) -> (N,H,W,C)        Eq. 4
+//   Frcnn>RoiPoolGather  grad (N,H,W,C), argmax (R,P_h,P_w,C)       -> (R,P_h,P_w,C)    the transpose of RoiPoolGrad
+// Eq. 4 is linear in grad, so RoiPoolGather and RoiPoolGrad are each other's gradient, to any order.
+//
+// spatial_scale is an input because an attribute of type float would round it to float32, and float64 RoIs are
+// projected in float64. The work is shared out over TensorFlow's own thread pool.
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "../native/roi_pool.h"
+#include "absl/strings/str_cat.h"
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/util/work_sharder.h"
+
+namespace {
+
+using tensorflow::DataType;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+// ---- What the ops are -----------------------------------------------------------------------------------------------
+
+absl::Status PoolShape(InferenceContext* c) {
+  ShapeHandle input, boxes, scale;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &input));
+  TF_RETURN_IF_ERROR(c->Merge(c->input(1), c->MakeShape({c->UnknownDim(), 5}), &boxes));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 0, &scale));
+  int64_t P_h, P_w;
+  bool with_argmax;
+  TF_RETURN_IF_ERROR(c->GetAttr("pooled_height", &P_h));
+  TF_RETURN_IF_ERROR(c->GetAttr("pooled_width", &P_w));
+  TF_RETURN_IF_ERROR(c->GetAttr("with_argmax", &with_argmax));
+  const ShapeHandle pooled = c->MakeShape({c->Dim(boxes, 0), c->MakeDim(P_h), c->MakeDim(P_w), c->Dim(input, 3)});
+  c->set_output(0, pooled);
+  c->set_output(1, with_argmax ? pooled : c->MakeShape({c->MakeDim(0)}));
+  return absl::OkStatus();
+}
+
+// Of what RoiPoolGrad and RoiPoolGather share: argmax and boxes are inputs 1 and 2 of both.
+absl::Status RoutingShape(InferenceContext* c, ShapeHandle* argmax) {
+  ShapeHandle boxes, scale;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 4, argmax));
+  TF_RETURN_IF_ERROR(c->Merge(c->input(2), c->MakeShape({c->Dim(*argmax, 0), c->MakeDim(5)}), &boxes));
+  return c->WithRank(c->input(3), 0, &scale);
+}
+
+absl::Status GradShape(InferenceContext* c) {
+  ShapeHandle argmax, input;
+  TF_RETURN_IF_ERROR(RoutingShape(c, &argmax));
+  TF_RETURN_IF_ERROR(c->Merge(c->input(0), argmax, &argmax));
+  TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(4, &input));
+  TF_RETURN_IF_ERROR(c->WithRank(input, 4, &input));
+  TF_RETURN_IF_ERROR(c->ReplaceDim(input, 3, c->Dim(argmax, 3), &input));
+  c->set_output(0, input);
+  return absl::OkStatus();
+}
+
+absl::Status GatherShape(InferenceContext* c) {
+  ShapeHandle argmax, input;
+  TF_RETURN_IF_ERROR(RoutingShape(c, &argmax));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &input));
+  TF_RETURN_IF_ERROR(c->ReplaceDim(argmax, 3, c->Dim(input, 3), &argmax));
+  c->set_output(0, argmax);
+  return absl::OkStatus();
+}
+
+REGISTER_OP("Frcnn>RoiPool")
+    .Input("input: T")
+    .Input("boxes: Tboxes")
+    .Input("spatial_scale: double")
+    .Output("output: T")
+    .Output("argmax: int32")
+    .Attr("T: {half, bfloat16, float, double}")
+    .Attr("Tboxes: {half, bfloat16, float, double}")
+    .Attr("pooled_height: int >= 1")
+    .Attr("pooled_width: int >= 1")
+    .Attr("profile: {'exact', 'caffe-2015'} = 'exact'")
+    .Attr("with_argmax: bool = true")
+    .Attr("validate: bool = true")
+    .SetShapeFn(PoolShape);
+
+REGISTER_OP("Frcnn>RoiPoolGrad")
+    .Input("grad: T")
+    .Input("argmax: int32")
+    .Input("boxes: Tboxes")
+    .Input("spatial_scale: double")
+    .Input("input_size: int64")
+    .Output("input_grad: T")
+    .Attr("T: {half, bfloat16, float, double}")
+    .Attr("Tboxes: {half, bfloat16, float, double}")
+    .Attr("profile: {'exact', 'caffe-2015'} = 'exact'")
+    .Attr("validate: bool = true")
+    .SetShapeFn(GradShape);
+
+REGISTER_OP("Frcnn>RoiPoolGather")
+    .Input("grad: T")
+    .Input("argmax: int32")
+    .Input("boxes: Tboxes")
+    .Input("spatial_scale: double")
+    .Output("gathered: T")
+    .Attr("T: {half, bfloat16, float, double}")
+    .Attr("Tboxes: {half, bfloat16, float, double}")
+    .Attr("profile: {'exact', 'caffe-2015'} = 'exact'")
+    .Attr("validate: bool = true")
+    .SetShapeFn(GatherShape);
+
+// ---- What they share ------------------------------------------------------------------------------------------------
+
+template <typename... Pieces>
+absl::Status Invalid(const Pieces&... pieces) {
+  return absl::InvalidArgumentError(absl::StrCat(pieces...));
+}
+
+frcnn::Type NativeType(DataType type) {
+  switch (type) {
+    case tensorflow::DT_HALF: return frcnn::Type::float16;
+    case tensorflow::DT_BFLOAT16: return frcnn::Type::bfloat16;
+    case tensorflow::DT_FLOAT: return frcnn::Type::float32;
+    default: return frcnn::Type::float64;  // The attribute admits no fifth.
+  }
+}
+
+// The attributes that every one of the three ops has, and the checks of what they share.
+class RoiPoolKernel : public OpKernel {
+ public:
+  explicit RoiPoolKernel(OpKernelConstruction* construction) : OpKernel(construction) {
+    std::string profile;
+    OP_REQUIRES_OK(construction, construction->GetAttr("profile", &profile));
+    OP_REQUIRES(construction, frcnn::parse_profile(profile, &profile_), Invalid("unknown profile ", profile));
+    OP_REQUIRES_OK(construction, construction->GetAttr("validate", &validate_));
+  }
+
+ protected:
+  // A map of N x H x W x C, its cells countable by an int32 argmax.
+  absl::Status SetMap(const TensorShape& shape, const char* name, frcnn::Problem* problem) const {
+    if (shape.dims() != 4) return Invalid(name, " must have shape (N, H, W, C), got ", shape.DebugString());
+    problem->profile = profile_;
+    problem->N = shape.dim_size(0), problem->H = shape.dim_size(1);
+    problem->W = shape.dim_size(2), problem->C = shape.dim_size(3);
+    const bool countable = problem->H == 0 || problem->W <= std::numeric_limits<int32_t>::max() / problem->H;
+    if (countable) return absl::OkStatus();
+    return Invalid(name, " must have fewer than 2^31 cells in a map, got ", problem->H, " x ", problem->W);
+  }
+
+  absl::Status Project(const Tensor& boxes, const Tensor& scale, frcnn::Problem* problem,
+                       std::vector<frcnn::Roi>* rois) const {
+    if (boxes.dims() != 2 || boxes.dim_size(1) != 5) {
+      return Invalid("boxes must have shape (R, 5), got ", boxes.shape().DebugString());
+    }
+    if (scale.dims() != 0) return Invalid("spatial_scale must be a number, got ", scale.shape().DebugString());
+    problem->R = boxes.dim_size(0);
+    const std::string complaint = frcnn::project_rois(NativeType(boxes.dtype()), boxes.data(), problem->R,
+                                                      scale.scalar<double>()(), problem->N, validate_, "boxes",
+                                                      "input", rois);
+    return complaint.empty() ? absl::OkStatus() : Invalid(complaint);
+  }
+
+  // The pooled shape from argmax, input 1 of RoiPoolGrad and RoiPoolGather. The gradients of our own functions do not
+  // validate, since their argmax is an output of RoiPool; an index off the map is then left out.
+  absl::Status SetPooled(const Tensor& argmax, frcnn::Problem* problem) const {
+    if (argmax.dims() != 4 || argmax.dim_size(0) != problem->R || argmax.dim_size(3) != problem->C) {
+      return Invalid("argmax must have shape (R, P_h, P_w, C) with R = ", problem->R, " and C = ", problem->C,
+                     ", got ", argmax.shape().DebugString());
+    }
+    problem->P_h = argmax.dim_size(1), problem->P_w = argmax.dim_size(2);
+    const bool on_map =
+        !validate_ || frcnn::argmax_on_map(*problem, argmax.flat<int32_t>().data(), argmax.NumElements());
+    return on_map ? absl::OkStatus() : Invalid(frcnn::argmax_complaint(*problem));
+  }
+
+  template <typename Work>
+  static void Share(OpKernelContext* context, int64_t units, double cells, Work work) {
+    const auto& threads = *context->device()->tensorflow_cpu_worker_threads();
+    const double cost = std::min(std::max(cells / std::max<int64_t>(units, 1), 1.0), 1e9);  // about a cycle a cell
+    tensorflow::Shard(threads.num_threads, threads.workers, units, static_cast<int64_t>(cost), work);
+  }
+
+  frcnn::Profile profile_;
+  bool validate_;
+};
+
+// ---- The kernels ----------------------------------------------------------------------------------------------------
+
+class RoiPoolOp : public RoiPoolKernel {
+ public:
+  explicit RoiPoolOp(OpKernelConstruction* construction) : RoiPoolKernel(construction) {
+    OP_REQUIRES_OK(construction, construction->GetAttr("pooled_height", &P_h_));
+    OP_REQUIRES_OK(construction, construction->GetAttr("pooled_width", &P_w_));
+    OP_REQUIRES_OK(construction, construction->GetAttr("with_argmax", &with_argmax_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& input = context->input(0);
+    frcnn::Problem problem{};
+    problem.type = NativeType(input.dtype()), problem.P_h = P_h_, problem.P_w = P_w_;
+    std::vector<frcnn::Roi> rois;
+    OP_REQUIRES_OK(context, SetMap(input.shape(), "input", &problem));
+    OP_REQUIRES_OK(context, Project(context->input(1), context->input(2), &problem, &rois));
+
+    TensorShape pooled;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape({problem.R, P_h_, P_w_, problem.C}, &pooled));
+    Tensor *output, *argmax;
+    OP_REQUIRES_OK(context, context->allocate_output(0, pooled, &output));
+    OP_REQUIRES_OK(context, context->allocate_output(1, with_argmax_ ? pooled : TensorShape({0}), &argmax));
+    int32_t* places = with_argmax_ ? argmax->flat<int32_t>().data() : nullptr;
+
+    double cells = 0;
+    for (const frcnn::Roi& roi : rois) {
+      cells += std::min<double>(roi.h, problem.H) * std::min<double>(roi.w, problem.W) * problem.C;
+    }
+    Share(context, pooled.num_elements() == 0 ? 0 : frcnn::forward_units(problem), cells,
+          [&](int64_t begin, int64_t end) {
+            frcnn::forward(problem, rois.data(), input.data(), output->data(), places, begin, end);
+          });
+  }
+
+ private:
+  int64_t P_h_, P_w_;
+  bool with_argmax_;
+};
+
+class RoiPoolGradOp : public RoiPoolKernel {
+ public:
+  using RoiPoolKernel::RoiPoolKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &grad = context->input(0), &argmax = context->input(1), &input_size = context->input(4);
+    OP_REQUIRES(context, input_size.dims() == 1 && input_size.dim_size(0) == 4,
+                Invalid("input_size must hold N, H, W, C, got shape ", input_size.shape().DebugString()));
+    TensorShape shape;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(input_size.vec<int64_t>(), &shape));
+    frcnn::Problem problem{};
+    problem.type = NativeType(grad.dtype());
+    std::vector<frcnn::Roi> rois;
+    OP_REQUIRES_OK(context, SetMap(shape, "input_size", &problem));
+    OP_REQUIRES_OK(context, Project(context->input(2), context->input(3), &problem, &rois));
+    OP_REQUIRES_OK(context, SetPooled(argmax, &problem));
+    OP_REQUIRES(context, grad.shape() == argmax.shape(),
+                Invalid("grad must have the shape of argmax, ", argmax.shape().DebugString(), ", got ",
+                        grad.shape().DebugString()));
+
+    Tensor* input_grad;
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &input_grad));
+    const double cells = static_cast<double>(shape.num_elements()) + 2.0 * grad.NumElements();
+    Share(context, shape.num_elements() == 0 ? 0 : frcnn::backward_units(problem), cells,
+          [&](int64_t begin, int64_t end) {
+            frcnn::backward(problem, rois.data(), grad.data(), argmax.flat<int32_t>().data(), input_grad->data(), begin,
+                            end);
+          });
+  }
+};
+
+class RoiPoolGatherOp : public RoiPoolKernel {
+ public:
+  using RoiPoolKernel::RoiPoolKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &grad = context->input(0), &argmax = context->input(1);
+    frcnn::Problem problem{};
+    problem.type = NativeType(grad.dtype());
+    std::vector<frcnn::Roi> rois;
+    OP_REQUIRES_OK(context, SetMap(grad.shape(), "grad", &problem));
+    OP_REQUIRES_OK(context, Project(context->input(2), context->input(3), &problem, &rois));
+    OP_REQUIRES_OK(context, SetPooled(argmax, &problem));
+
+    Tensor* gathered;
+    OP_REQUIRES_OK(context, context->allocate_output(0, argmax.shape(), &gathered));
+    const int bytes = tensorflow::DataTypeSize(grad.dtype());
+    const auto gather = bytes == 2 ? Gather<uint16_t> : bytes == 4 ? Gather<uint32_t> : Gather<uint64_t>;
+    Share(context, gathered->NumElements() == 0 ? 0 : frcnn::forward_units(problem), 2.0 * gathered->NumElements(),
+          [&](int64_t begin, int64_t end) {
+            gather(problem, rois.data(), grad.data(), argmax.flat<int32_t>().data(), gathered->data(), begin, end);
+          });
+  }
+
+ private:
+  // The sub-windows begin..end - 1: from each cell that frcnn::backward adds to. Bits are copied, so all that counts of
+  // a type is its size.
+  template <typename Bits>
+  static void Gather(const frcnn::Problem& problem, const frcnn::Roi* rois, const void* grad, const int32_t* argmax,
+                     void* gathered, int64_t begin, int64_t end) {
+    const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
+    const bool caffe = profile == frcnn::Profile::caffe_2015;
+    frcnn::Span rows{0, H}, columns{0, W};
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const frcnn::Roi& roi = rois[unit / (P_h * P_w)];
+      Bits* const out = static_cast<Bits*>(gathered) + unit * C;
+      std::fill_n(out, C, Bits{});
+      if (roi.image < 0 || (caffe && roi.malformed)) continue;
+      if (caffe) {
+        rows = frcnn::detail::kept_by_caffe(roi.r, roi.h, P_h, unit / P_w % P_h);
+        columns = frcnn::detail::kept_by_caffe(roi.c, roi.w, P_w, unit % P_w);
+      }
+      const Bits* const map = static_cast<const Bits*>(grad) + roi.image * H * W * C;
+      for (int64_t j = 0; j < C; ++j) {
+        const int64_t cell = argmax[unit * C + j];
+        if (cell < 0 || cell >= H * W) continue;
+        const int64_t row = cell / W, column = cell % W;
+        const bool kept = row >= rows.first && row < rows.end && column >= columns.first && column < columns.end;
+        if (kept) out[j] = map[cell * C + j];
+      }
+    }
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("Frcnn>RoiPool").Device(tensorflow::DEVICE_CPU), RoiPoolOp);
+REGISTER_KERNEL_BUILDER(Name("Frcnn>RoiPoolGrad").Device(tensorflow::DEVICE_CPU), RoiPoolGradOp);
+REGISTER_KERNEL_BUILDER(Name("Frcnn>RoiPoolGather").Device(tensorflow::DEVICE_CPU), RoiPoolGatherOp);
+
+}  // namespace

@@ -1,0 +1,21 @@
+"""The ops of binding.cpp, compiled against the installed TensorFlow when they are first needed."""
+
+import functools
+from pathlib import Path
+
+import tensorflow as tf
+
+from frcnn.backends.native import build
+
+
+@functools.cache
+def load():
+    """The module with one function an op; registers the ops. Compiles (about half a minute, once) or takes the cache.
+
+    A saved model that holds these ops needs this call before tf.saved_model.load.
+    Raises UnavailableBackend where there is no compiler.
+    """
+    binding = Path(__file__).with_name("binding.cpp")
+    flags = [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
+    path = build.shared_library("tf", binding, flags=flags, framework=f"tensorflow {tf.__version__}")
+    return tf.load_op_library(str(path))
