@@ -16,6 +16,9 @@ from frcnn import backends
 from frcnn.conformance.subject import Subject
 from frcnn.reference.arguments import PROFILES
 
+# A reason holds the lines that repeat a failure; a call too long for that is described instead.
+LONGEST_REASON = 100_000
+
 EXAMPLES = {"quick": 25, "default": 200, "certify": 2000}
 
 
@@ -137,7 +140,7 @@ def pytest_runtest_makereport(item, call):
         found |= {"examples": subject.examples, "worst_margin": subject.worst_margin, "facts": subject.facts}
         found["executed"] = subject.backend.executed
     if call.excinfo is not None:
-        found["reason"] = str(call.excinfo.value)[:8000]
+        found["reason"] = str(call.excinfo.value)[:LONGEST_REASON]
         if call.excinfo.errisinstance(backends.Missing):
             found["outcome"], report.outcome, report.longrepr = (
                 "missing",

@@ -131,7 +131,8 @@ def _reasons(head, body):
 
 
 def _quoted(reason):
-    return "\n".join(f"      {line}" for line in (reason or "").splitlines())
+    """The first lines of a reason; the report has it whole, with what to paste to see it again."""
+    return "\n".join(f"      {line[:200]}" for line in (reason or "").splitlines()[:2])
 
 
 def _section(title, lines):

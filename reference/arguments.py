@@ -3,8 +3,8 @@
 Every message names the argument, the value and what would be right. The checks stand apart from the operators so that
 an operator's file holds its meaning and nothing else.
 
-Clauses: roi-pool.error-rank, .error-type, .error-profile, .error-output-size, .error-scale, .error-image-index,
-.error-coordinate, .error-argmax, .unchecked
+Clauses: roi-pool.error-rank, roi-pool.error-type, roi-pool.error-profile, roi-pool.error-output-size,
+roi-pool.error-scale, roi-pool.error-image-index, roi-pool.error-coordinate, roi-pool.error-argmax, roi-pool.unchecked
 """
 
 import operator
@@ -28,7 +28,8 @@ def check_profile(profile):
 def as_float_array(name, value, shape):
     """`value` as an array of one of the four floating-point types and of the rank and sizes that `shape` spells.
 
-    `shape` is a tuple such as ("R", 5): a string stands for any size. Clauses roi-pool.error-rank, .error-type.
+    `shape` is a tuple such as ("R", 5): a string stands for any size. Clauses roi-pool.error-rank,
+    roi-pool.error-type, roi-pool.dtype, roi-pool.dtype-float64.
     """
     array = np.asarray(value)
     spelled = "(" + ", ".join(map(str, shape)) + ")"
@@ -71,7 +72,7 @@ def usable_rois(name, rois, scale, images, validate):
     """Which rows of `rois` (R, 5), already widened, may be pooled: a mask (R,).
 
     With `validate` the first row that may not raises ValueError, as clauses roi-pool.error-image-index and
-    .error-coordinate say; without it the row is only marked, for clause roi-pool.unchecked.
+    roi-pool.error-coordinate say; without it the row is only marked, for clause roi-pool.unchecked.
     """
     index, corners = rois[:, 0], rois[:, 1:]
     with np.errstate(invalid="ignore", over="ignore"):

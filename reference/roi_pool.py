@@ -24,7 +24,9 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
 
     Returns output (R, C, P_h, P_w) of the features' type, and argmax int64 of the same shape.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: the paper, section 2.1. Clauses: all of spec/roi-pool.md but .backward and its kin.
+    Source: the paper, section 2.1. Clauses: all of spec/roi-pool.md but those on the gradient. The output does not depend on whether
+    argmax is looked at (roi-pool.argmax-optional), nor R = 0 (roi-pool.no-rois) or a 1 x 1 map (roi-pool.one-cell) on
+    a case of their own; loops run in one order (roi-pool.repeatable).
 
     >>> features = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     >>> roi_pool(features, np.float32([[0, 0, 0, 3, 3]]), 2)[0].tolist()
@@ -68,7 +70,8 @@ def roi_pool_backward(
 
     Returns grad_features (N, C, H, W) of grad_output's type; float16 and bfloat16 are added up in float32.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: the paper, section 2.3, Eq. 4. Clauses: roi-pool.backward, .backward-sum, .backward-dropped, .accumulate.
+    Source: the paper, section 2.3, Eq. 4. Clauses: roi-pool.backward, roi-pool.backward-sum, roi-pool.backward-linear,
+    roi-pool.backward-dropped, roi-pool.accumulate.
 
     >>> grad, argmax = np.ones((1, 1, 1, 1), np.float32), np.full((1, 1, 1, 1), 3)
     >>> roi_pool_backward(grad, argmax, np.float32([[0, 0, 0, 1, 1]]), (1, 1, 2, 2)).tolist()
@@ -91,7 +94,7 @@ def roi_pool_backward(
     image = rois[:, 0].astype(np.int64)
     wide_grad = _widened(grad_output)
     grad_features = np.zeros((N, C, H * W), wide_grad.dtype)
-    np.add.at(grad_features, (image[i], c, argmax[kept]), wide_grad[kept])  # roi-pool.backward, .backward-sum
+    np.add.at(grad_features, (image[i], c, argmax[kept]), wide_grad[kept])  # roi-pool.backward, roi-pool.backward-sum
     return grad_features.reshape(N, C, H, W).astype(grad_output.dtype)
 
 
@@ -103,7 +106,7 @@ def project_rois(boxes, spatial_scale):
 
     Returns (R, 5) int64: image index, r, c, h, w. Nothing is clipped yet.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Clauses: roi-pool.projection, .round, .extent, .rchw.
+    Clauses: roi-pool.projection, roi-pool.round, roi-pool.extent, roi-pool.rchw.
 
     >>> project_rois(np.float32([[0, 8, 24, 40, 40]]), 1 / 16).tolist()
     [[0, 2, 1, 2, 3]]
@@ -122,7 +125,7 @@ def pool_windows(rchw, output_size, map_size, *, profile="exact"):
     profile: "exact" or "caffe-2015".
 
     Returns rows (R, P_h, 2) and columns (R, P_w, 2), int64: [first, end). One with first >= end is empty.
-    Clauses: roi-pool.grid, .clip, .non-square.
+    Clauses: roi-pool.grid, roi-pool.clip, roi-pool.non-square.
 
     >>> pool_windows(np.array([[0, 0, 5, 2]]), (2, 1), (4, 4))[0].tolist()
     [[[0, 3], [2, 4]]]
@@ -147,7 +150,7 @@ def _bin_edges(n, P, profile):
 
 
 def _rounded_corners(rois, scale):
-    """Clauses roi-pool.projection and .round: x1, y1, x2, y2 in map cells, each (R,) int64."""
+    """Clauses roi-pool.projection and roi-pool.round: x1, y1, x2, y2 in map cells, each (R,) int64."""
     corners = rois[:, 1:] * scale  # roi-pool.projection: one IEEE multiplication, in the RoIs' own type
     whole = np.trunc(corners)
     away = np.abs(corners - whole) >= 0.5  # roi-pool.round: the subtraction is exact, so no x + .5 is ever rounded
@@ -204,5 +207,5 @@ def _prepare(name, rois, spatial_scale, images, validate):
 
 
 def _widened(array):
-    """Clauses roi-pool.projection and .accumulate: half types as float32, the others as they are."""
+    """Clauses roi-pool.projection and roi-pool.accumulate: half types as float32, the others as they are."""
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array

@@ -1,0 +1,135 @@
+"""The reference with one fault each: what the suite must catch, by the clause that names the fault."""
+
+import os
+import sys
+from contextlib import contextmanager
+from unittest import mock
+
+import numpy as np
+
+from frcnn.backends import Missing
+from frcnn.backends.reference import ReferenceBackend
+
+roi_pool_module = sys.modules["frcnn.reference.roi_pool"]
+
+
+@contextmanager
+def replaced(name, function):
+    """The reference with one of its functions replaced, for one call: the suite beside it keeps the right one."""
+    with mock.patch.object(roi_pool_module, name, function):
+        yield
+
+
+class Right(ReferenceBackend):
+    """No fault at all: what the machinery must let pass."""
+
+    name = "right"
+
+
+class HalfToEven(ReferenceBackend):
+    """Rounds halves to even, as np.rint and torch.round do."""
+
+    name = "half-to-even"
+
+    def roi_pool(self, *arguments, **options):
+        def rounded_corners(rois, scale):
+            return np.rint(rois[:, 1:] * scale).astype(np.int64).T
+
+        with replaced("_rounded_corners", rounded_corners):
+            return super().roi_pool(*arguments, **options)
+
+
+class Float32Edges(ReferenceBackend):
+    """Computes bin edges in float32 under every profile."""
+
+    name = "float32-edges"
+
+    def roi_pool(self, *arguments, **options):
+        bin_edges = roi_pool_module._bin_edges
+        with replaced("_bin_edges", lambda n, P, profile: bin_edges(n, P, "caffe-2015")):
+            return super().roi_pool(*arguments, **options)
+
+
+class LastOfEquals(ReferenceBackend):
+    """Compares with >= and so keeps the last of equal values."""
+
+    name = "last-of-equals"
+
+    def roi_pool(self, *arguments, **options):
+        first_maximum = roi_pool_module._first_maximum
+
+        def last_maximum(window, profile):
+            _, h, w = window.shape
+            y, x = first_maximum(window[:, ::-1, ::-1], profile)
+            return np.where(y < 0, y, h - 1 - y), np.where(y < 0, x, w - 1 - x)
+
+        with replaced("_first_maximum", last_maximum):
+            return super().roi_pool(*arguments, **options)
+
+
+class WithoutClipping(ReferenceBackend):
+    """Reads what lies beyond the map, here zeros."""
+
+    name = "without-clipping"
+    margin = 128
+
+    def roi_pool(self, features, rois, output_size, spatial_scale=1.0, *, with_argmax=True, **options):
+        beyond = self.margin
+        features = np.asarray(features)
+        if features.ndim != 4:
+            return super().roi_pool(features, rois, output_size, spatial_scale, **options)
+        around = ((0, 0), (0, 0), (beyond, beyond), (beyond, beyond))
+        pool_windows = roi_pool_module.pool_windows
+
+        def unclipped(rchw, output_size, map_size, **profile):
+            return pool_windows(rchw + np.array([beyond, beyond, 0, 0]), output_size, map_size, **profile)
+
+        with replaced("pool_windows", unclipped):
+            output, argmax = super().roi_pool(np.pad(features, around), rois, output_size, spatial_scale, **options)
+        H, W = features.shape[2:]
+        row, column = argmax // (W + 2 * beyond) - beyond, argmax % (W + 2 * beyond) - beyond
+        return output, (np.where(argmax < 0, -1, row * W + column) if with_argmax else None)
+
+
+class DropsOverlaps(ReferenceBackend):
+    """Writes gradients where it should add them: of those that share a cell the last one stays."""
+
+    name = "drops-overlaps"
+
+    def roi_pool_backward(self, grad_output, argmax, rois, *arguments, **options):
+        argmax = np.array(argmax)
+        seen = set()
+        for i, c, p, q in reversed(list(np.ndindex(argmax.shape))):
+            place = (float(rois[i, 0]), c, int(argmax[i, c, p, q]))
+            if place in seen:
+                argmax[i, c, p, q] = -1
+            seen.add(place)
+        return super().roi_pool_backward(grad_output, argmax, rois, *arguments, **options)
+
+
+class DiesOnWrongIndex(ReferenceBackend):
+    """Ends its process on a wild image index, as one public runtime does."""
+
+    name = "dies-on-wrong-index"
+
+    def roi_pool(self, features, rois, *arguments, **options):
+        if np.ndim(rois) == 2 and np.ndim(features) == 4 and len(rois) and np.shape(rois)[1] == 5:
+            if (np.asarray(rois)[:, 0] == 1e9).any():
+                os._exit(134)
+        return super().roi_pool(features, rois, *arguments, **options)
+
+
+class WithoutBackward(ReferenceBackend):
+    """An inference runtime: it has no gradient."""
+
+    name = "without-backward"
+
+    def roi_pool_backward(self, *arguments, **options):
+        raise Missing("roi_pool_backward")
+
+
+class NextRelease(ReferenceBackend):
+    """Does not say which version it is."""
+
+    name = "next-release"
+    version = "main"

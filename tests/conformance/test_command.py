@@ -1,0 +1,60 @@
+"""`frcnn conformance`, asked for something that is not there: exit code 2, one clear sentence, nothing written."""
+
+import pytest
+from click.testing import CliRunner
+
+from frcnn.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--backend", "torhc"], "no backend is called 'torhc'; registered: reference"),
+        (["--backend", "nowhere.module:Backend"], "there is no module nowhere"),
+        (["--backend", "faulty_backends:Nobody"], "has no Nobody"),
+        (["--backend", "reference", "--clause", "roi-pool.rounding"], "no clause is called 'roi-pool.rounding'"),
+        (["--backend", "reference", "--profile", "fast"], "'fast' is not one of"),
+        (["--backend", "reference", "--device", "cuda"], "runs on cpu, not on cuda"),
+        (["--backend", "reference", "--voc-root", "no/such/folder", "--weights", "w.npz"], "no/such/folder"),
+        (["--backend", "next-to-nothing:"], "no backend is called"),
+    ],
+)
+def test_a_wrong_request_ends_with_2_and_writes_nothing(tmp_path, arguments, sentence):
+    out = tmp_path / "reports"
+    answer = CliRunner().invoke(main, ["conformance", "--out", str(out), *arguments])
+    assert answer.exit_code == 2, answer.output
+    assert sentence in " ".join(answer.output.split())
+    assert not out.exists()
+
+
+def test_a_framework_that_is_not_installed_is_named_with_its_remedy(tmp_path, monkeypatch):
+    (tmp_path / "tensorflow.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = CliRunner().invoke(main, ["conformance", "--backend", "tf", "--out", str(tmp_path / "reports")])
+    assert answer.exit_code == 2, answer.output
+    assert "pip install 'frcnn[tf]'" in " ".join(answer.output.split())
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_index_names_the_backend_its_clauses_and_its_reasons(tmp_path):
+    answer = CliRunner().invoke(
+        main,
+        [
+            "conformance",
+            "--backend",
+            "reference",
+            "--profile",
+            "quick",
+            "--clause",
+            "roi-pool.max",
+            "--out",
+            str(tmp_path),
+        ],
+    )
+    assert answer.exit_code == 0, answer.output
+    page = (tmp_path / "index.md").read_text()
+    assert "| roi-pool.max" in page
+    assert "no real input: --voc-root was not given" in page
+    assert "reference" in answer.output

@@ -1,0 +1,55 @@
+"""The suite fails a backend with one fault, by the clause that names it, and passes the same backend without it."""
+
+import pytest
+
+from conformance_runs import outcome_of, run_suite
+
+FAULTS = {
+    "HalfToEven": "roi-pool.round",
+    "Float32Edges": "roi-pool.grid",
+    "LastOfEquals": "roi-pool.tie",
+    "WithoutClipping": "roi-pool.clip",
+    "DropsOverlaps": "roi-pool.backward-sum",
+}
+
+
+@pytest.mark.parametrize(("fault", "clause"), FAULTS.items())
+def test_a_fault_is_failed_by_the_clause_that_names_it(tmp_path, fault, clause):
+    conforms, reports = run_suite(tmp_path, f"faulty_backends:{fault}", clauses=(clause,))
+    _, body, foot = reports[0]
+    assert not conforms
+    assert foot["verdict"] == "failed"
+    assert foot["clauses"][clause] == "failed"
+    assert any(r["group"] == "witnesses" and r["outcome"] == "failed" and clause in r["clauses"] for r in body)
+    # A person is told where and how to see it again.
+    failure = next(result for result in body if result["outcome"] == "failed")
+    assert "expected" in failure["reason"]
+    assert "load(" in failure["reason"]
+
+
+def test_the_backend_without_a_fault_passes_those_clauses(tmp_path):
+    conforms, reports = run_suite(tmp_path, "faulty_backends:Right", clauses=tuple(FAULTS.values()))
+    assert conforms
+    assert outcome_of(reports[0]) == {"passed", "skipped"}
+    assert {result["group"] for result in reports[0][1] if result["outcome"] == "skipped"} == {"real"}
+
+
+def test_a_backend_that_ends_its_process_gets_the_outcome_crashed(tmp_path):
+    conforms, reports = run_suite(
+        tmp_path, "faulty_backends:DiesOnWrongIndex", clauses=("roi-pool.error-image-index", "roi-pool.tie")
+    )
+    _, body, foot = reports[0]
+    assert not conforms
+    assert foot["clauses"]["roi-pool.error-image-index"] == "crashed"
+    assert foot["clauses"]["roi-pool.tie"] == "passed"
+    assert len(body) == reports[0][0]["planned"]
+
+
+def test_a_backend_that_lacks_a_required_operator_does_not_conform(tmp_path):
+    conforms, reports = run_suite(
+        tmp_path, "faulty_backends:WithoutBackward", clauses=("roi-pool.backward", "roi-pool.tie")
+    )
+    assert not conforms
+    assert reports[0][2]["clauses"]["roi-pool.backward"] == "missing"
+    assert reports[0][2]["clauses"]["roi-pool.tie"] == "passed"
+    assert any(result["reason"] == "roi_pool_backward" for result in reports[0][1] if result["outcome"] == "missing")

@@ -1,0 +1,80 @@
+"""A report is whole, unaltered and says who was tested; each way of not being so has its own error."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from conformance_runs import run_suite
+from frcnn.cli import main
+from frcnn.conformance import report
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    """The lines of a good report."""
+    monkey = pytest.MonkeyPatch()
+    out = tmp_path_factory.mktemp("good")
+    run_suite(out, "reference", clauses=("roi-pool.tie",))
+    monkey.undo()
+    return [json.loads(line) for line in (out / "reference.jsonl").read_text().splitlines()]
+
+
+def reread(tmp_path, lines):
+    file = tmp_path / "report.jsonl"
+    report.write(file, lines)
+    return report.read(file)
+
+
+def test_a_report_reads_back_as_it_was_written(tmp_path, lines):
+    head, body, foot = reread(tmp_path, lines)
+    assert [head, *body, foot] == lines
+    assert foot["verdict"] == "passed"
+
+
+def test_a_report_without_footer_is_truncated(tmp_path, lines):
+    with pytest.raises(report.Truncated):
+        reread(tmp_path, lines[:-1])
+
+
+def test_a_result_left_out_makes_a_report_incomplete(tmp_path, lines):
+    with pytest.raises(report.Incomplete):
+        reread(tmp_path, [lines[0], *lines[2:]])
+
+
+def test_a_changed_outcome_makes_a_report_altered(tmp_path, lines):
+    changed = [lines[0], {**lines[1], "outcome": "skipped"}, *lines[2:]]
+    with pytest.raises(report.Altered):
+        reread(tmp_path, changed)
+
+
+def test_changed_times_leave_the_id_as_it_is(tmp_path, lines):
+    reread(tmp_path, [{**lines[0], "started": "later"}, {**lines[1], "seconds": 99.0}, *lines[2:]])
+
+
+def test_an_unknown_outcome_makes_a_report_malformed(tmp_path, lines):
+    with pytest.raises(report.Malformed):
+        reread(tmp_path, [lines[0], {**lines[1], "outcome": "fine"}, *lines[2:]])
+
+
+def test_a_branch_is_no_version(tmp_path, lines):
+    head = {**lines[0], "backend": {**lines[0]["backend"], "version": "main"}}
+    with pytest.raises(report.Unversioned):
+        reread(tmp_path, [head, *lines[1:-1], {**lines[-1], "id": report.report_id([head, *lines[1:-1]])}])
+
+
+def test_every_planned_test_has_a_result_even_where_its_process_died(lines):
+    plan = [{key: line[key] for key in ("test", "group", "clauses", "profile")} for line in lines[1:-1]]
+    body = report.results(plan, lines[2:-1])
+    assert body[0]["outcome"] == "crashed"
+    assert report.footer({**lines[0]}, body)["verdict"] == "failed"
+
+
+def test_the_verify_command_says_what_it_found(tmp_path, lines):
+    file = tmp_path / "report.jsonl"
+    report.write(file, lines)
+    answer = CliRunner().invoke(main, ["report", "verify", str(file)])
+    assert answer.exit_code == 0
+    assert lines[-1]["id"] in answer.output
+    file.write_text(file.read_text().replace('"passed"', '"skipped"', 1))
+    assert CliRunner().invoke(main, ["report", "verify", str(file)]).exit_code == 1
