@@ -13,7 +13,8 @@
 //
 // Requirements, and their reasons:
 // - GCC or clang, C++17, on any processor: the vectors are the compilers' own extension, so there are no intrinsics.
-// - Compile with -ffp-contract=off and without -ffast-math: clauses roi-pool.projection and .grid count roundings.
+// - Compile with -ffp-contract=off and without -ffast-math: clauses roi-pool.projection and roi-pool.grid count
+//   roundings.
 // - Nothing is read or written out of bounds, whatever RoIs and argmax hold. Sizes and pointers are the caller's word.
 // - H * W < 2^31, so that an argmax fits int32; the caller checks it.
 #pragma once
@@ -93,9 +94,8 @@ int32_t round_half_away(Real x) {
   return static_cast<int32_t>(whole) + (std::abs(x - whole) >= Real(0.5) ? (x < 0 ? -1 : 1) : 0);
 }
 
-// Clauses roi-pool.error-image-index and .error-coordinate: the sentence for a row that cannot be pooled, "" for one
-// that can. Arithmetic is in Real, the type that the RoIs are projected in. The sentence costs more than the check, so
-// it is only spelled out where it is wanted.
+// Clauses roi-pool.error-image-index and roi-pool.error-coordinate: may this row be pooled? The arithmetic is in Real,
+// the type that the RoIs are projected in.
 template <class Real>
 bool usable(const Real* box, Real scale, int64_t N) {
   bool good = box[0] >= 0 && box[0] < static_cast<Real>(N) && box[0] == std::floor(box[0]);
@@ -105,6 +105,7 @@ bool usable(const Real* box, Real scale, int64_t N) {
   return good;
 }
 
+// Why a row may not be pooled, in the words of the reference.
 template <class Real>
 std::string complaint(const Real* box, int64_t row, Real scale, int64_t N, const std::string& boxes_name,
                       const std::string& input_name) {
@@ -120,7 +121,8 @@ std::string complaint(const Real* box, int64_t row, Real scale, int64_t N, const
          " on the map; coordinates must be finite and at most 2^24 in size, before and after spatial_scale";
 }
 
-// Clauses roi-pool.projection, .round, .extent and .rchw for one usable row: one IEEE multiplication, in Real.
+// Clauses roi-pool.projection, roi-pool.round, roi-pool.extent and roi-pool.rchw for one usable row: one IEEE
+// multiplication, in Real.
 template <class Real>
 Roi project(const Real* box, Real scale) {
   const int32_t x1 = round_half_away<Real>(box[1] * scale), y1 = round_half_away<Real>(box[2] * scale);
@@ -140,7 +142,9 @@ std::string project_rows(const void* boxes, int64_t R, double spatial_scale, int
   rois->assign(static_cast<size_t>(R), Roi{-1, 0, 0, 1, 1, false});
   for (int64_t row = 0; row < R; ++row) {
     Real box[5];
-    for (int k = 0; k < 5; ++k) box[k] = Format::widened(static_cast<const typename Format::Stored*>(boxes)[row * 5 + k]);
+    for (int k = 0; k < 5; ++k) {
+      box[k] = Format::widened(static_cast<const typename Format::Stored*>(boxes)[row * 5 + k]);
+    }
     if (usable<Real>(box, scale, N)) {
       (*rois)[static_cast<size_t>(row)] = project<Real>(box, scale);
     } else if (validate) {
@@ -169,7 +173,8 @@ inline Span bin(Profile profile, int64_t start, int64_t extent, int64_t P, int64
 // Check every RoI and take it to the map. boxes: (R, 5) of boxes_type, image pixels. spatial_scale: map cells per image
 // pixel. Returns "", or a sentence that names the argument and the value: for a bad spatial_scale always, for the first
 // row that cannot be pooled only with `validate`; without, that row's image is -1 and nobody reads or writes for it.
-// Clauses: roi-pool.projection, .round, .extent, .rchw, .unchecked, .error-scale, .error-image-index, .error-coordinate.
+// Clauses: roi-pool.projection, roi-pool.round, roi-pool.extent, roi-pool.rchw, roi-pool.unchecked,
+// roi-pool.error-scale, roi-pool.error-image-index, roi-pool.error-coordinate.
 inline std::string project_rois(Type boxes_type, const void* boxes, int64_t R, double spatial_scale, int64_t N,
                                 bool validate, const char* boxes_name, const char* input_name,
                                 std::vector<Roi>* rois) {

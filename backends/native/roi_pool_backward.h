@@ -14,13 +14,15 @@ constexpr int64_t kChannelsInUnit = 16;
 // them this many sub-windows ahead saved a fifth of the time.
 constexpr int64_t kWindowsAhead = 12;
 
-// Clause roi-pool.backward-dropped: from which map cells along one axis caffe-2015's backward pass takes the gradient of
-// sub-window p. The original walks from each cell to the sub-windows floor(k / b) to ceil((k + 1) / b) - 1, k counted
-// from the RoI's first cell, in float32. Both grow with k, so the cells that reach p are one span; it lies near
+// Clause roi-pool.backward-dropped: from which map cells along one axis caffe-2015's backward pass takes the gradient
+// of sub-window p. The original walks from each cell to the sub-windows floor(k / b) to ceil((k + 1) / b) - 1, k
+// counted from the RoI's first cell, in float32. Both grow with k, so the cells that reach p are one span; it lies near
 // [p b, (p + 1) b) and is found by walking from there. It is not clipped to the map.
 inline Span kept_by_caffe(int64_t start, int64_t extent, int64_t P, int64_t p) {
   const float bin_size = static_cast<float>(extent) / static_cast<float>(P);
-  const auto begins_by_p = [&](int64_t k) { return std::floor(static_cast<float>(k) / bin_size) <= static_cast<float>(p); };
+  const auto begins_by_p = [&](int64_t k) {
+    return std::floor(static_cast<float>(k) / bin_size) <= static_cast<float>(p);
+  };
   const auto ends_after_p = [&](int64_t k) {
     return std::ceil(static_cast<float>(k + 1) / bin_size) > static_cast<float>(p);
   };
@@ -79,7 +81,8 @@ void sum_image(const Problem& problem, const Roi* rois, const typename Format::S
                typename Format::Value* sums) {
   constexpr bool everywhere = profile == Profile::exact;
   const auto [type, _, N, H, W, C, R, P_h, P_w] = problem;
-  Receivers receivers{static_cast<int32_t>(W), static_cast<int32_t>(H * W), 1.0 / static_cast<double>(W), {0, H}, {0, W}};
+  const auto width = static_cast<int32_t>(W), cells = static_cast<int32_t>(H * W);
+  Receivers receivers{width, cells, 1.0 / static_cast<double>(W), {0, H}, {0, W}};
   const int64_t windows = R * P_h * P_w;
   for (int64_t i = 0; i < R; ++i) {
     const Roi& roi = rois[i];
@@ -104,12 +107,14 @@ void backward_range(const Problem& problem, const Roi* rois, const void* grad_ou
   using Stored = typename Format::Stored;
   const int64_t cells = problem.H * problem.W, C = problem.C;
   const int64_t blocks = (C + kChannelsInUnit - 1) / kChannelsInUnit;
+  if (cells == 0) return;
   std::vector<typename Format::Value> sums(static_cast<size_t>(cells * kChannelsInUnit));
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t image = unit / blocks, first_channel = unit % blocks * kChannelsInUnit;
     const int64_t channels = std::min(kChannelsInUnit, C - first_channel);
     std::fill(sums.begin(), sums.end(), typename Format::Value{});
-    const auto sum = channels == kChannelsInUnit ? sum_image<Format, profile, true> : sum_image<Format, profile, false>;
+    const bool full = channels == kChannelsInUnit;
+    const auto sum = full ? sum_image<Format, profile, true> : sum_image<Format, profile, false>;
     sum(problem, rois, static_cast<const Stored*>(grad_output), argmax, image, first_channel, channels, sums.data());
     Stored* const out = static_cast<Stored*>(grad_features) + image * cells * C + first_channel;
     for (int64_t cell = 0; cell < cells; ++cell) {
@@ -127,8 +132,8 @@ inline int64_t backward_units(const Problem& problem) {
   return problem.N * ((problem.C + detail::kChannelsInUnit - 1) / detail::kChannelsInUnit);
 }
 
-// Is each of `count` indices -1 or a cell of the map? backward() leaves out the others without a word, so a binding asks
-// this first and refuses with argmax_complaint. Clause roi-pool.error-argmax.
+// Is each of `count` indices -1 or a cell of the map? backward() leaves out the others without a word, so a binding
+// asks this first and refuses with argmax_complaint. Clause roi-pool.error-argmax.
 inline bool argmax_on_map(const Problem& problem, const int32_t* argmax, int64_t count) {
   int32_t least = 0, greatest = -1;
   for (int64_t k = 0; k < count; ++k) {
@@ -144,9 +149,9 @@ inline std::string argmax_complaint(const Problem& problem) {
 }
 
 // Add up the units begin..end - 1. rois: R of them, from project_rois. grad_output: (R, P_h, P_w, C). argmax: the same
-// shape, as forward() gave it. grad_features: (N, H, W, C), of which each unit writes its own part fully. Half types are
-// added up in float32 and rounded once.
-// Clauses: roi-pool.backward, .backward-sum, .backward-dropped, .accumulate.
+// shape, as forward() gave it. grad_features: (N, H, W, C), of which each unit writes its own part fully. Half types
+// are added up in float32 and rounded once.
+// Clauses: roi-pool.backward, roi-pool.backward-sum, roi-pool.backward-dropped, roi-pool.accumulate.
 inline void backward(const Problem& problem, const Roi* rois, const void* grad_output, const int32_t* argmax,
                      void* grad_features, int64_t begin, int64_t end) {
   const IeeeArithmetic ieee;

@@ -17,8 +17,8 @@ struct Window {
   Span rows, columns;
 };
 
-// Does `value` replace the running maximum? Clauses roi-pool.tie, .nan and .infinity: the first of equals stays;
-// exact lets the first NaN win and keeps it, caffe-2015's strict > lets it never win.
+// Does `value` replace the running maximum? Clauses roi-pool.tie, roi-pool.nan and roi-pool.infinity: the first of
+// equals stays; exact lets the first NaN win and keeps it, caffe-2015's strict > lets it never win.
 template <Profile profile, class Values>
 auto replaces(Values value, Values best) {
   if constexpr (profile == Profile::caffe_2015) {
@@ -109,7 +109,7 @@ void forward_range(const Problem& problem, const Roi* rois, const void* features
     const Span columns = bin(profile, roi.c, roi.w, P_w, unit % P_w, W);
     Stored* const out = static_cast<Stored*>(output) + unit * C;
     int32_t* const indices = with_argmax ? argmax + unit * C : nullptr;
-    if (roi.image < 0 || rows.size() <= 0 || columns.size() <= 0) {  // roi-pool.empty, .unchecked
+    if (roi.image < 0 || rows.size() <= 0 || columns.size() <= 0) {  // roi-pool.empty, roi-pool.unchecked
       std::fill_n(out, C, Stored{});
       if (with_argmax) std::fill_n(indices, C, -1);
       continue;

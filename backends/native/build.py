@@ -1,0 +1,105 @@
+"""Compiles a framework's binding of the native kernels, when it is first used, into a cache.
+
+Requirements, and their reasons:
+
+- A wheel cannot hold these libraries: each must match the installed framework, the compiler's C++ library and the CPU
+  (-march=native). All of them are part of the cache's key, so that none is ever served to another.
+- Eight processes that start at once compile once: a lock per library, and the rest wait for it.
+- A library is there whole or not at all: it is written under another name and then renamed.
+- -ffp-contract=off and no -ffast-math: clauses roi-pool.projection and .grid count roundings.
+"""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from frcnn import cache
+from frcnn.backends import UnavailableBackend
+
+HEADERS = Path(__file__).parent
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = ("-O3", "-std=c++17", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
+
+
+def shared_library(name: str, source: Path, *, flags: Sequence[str], framework: str) -> Path:
+    """The path of the library compiled from `source`, from the cache or compiled now.
+
+    name: of the library, such as "torch"; the file's name begins with it.
+    source: the binding; the headers of this folder are on its include path and part of the key.
+    flags: for the compiler, after the source, so that -l options find their users.
+    framework: such as "torch 2.13.0"; a new version compiles anew.
+
+    Raises UnavailableBackend where there is no compiler, where it fails (with its last lines and the command), or where
+    the cache cannot be written.
+
+    >>> shared_library("torch", Path("binding.cpp"), flags=["-ltorch"], framework="torch 2.13.0").name  # doctest: +SKIP
+    'torch-0b1f6ae3c9d24f57a8e0.so'
+    """
+    compiler = find_compiler()
+    command = [*compiler, *FLAGS, f"-I{HEADERS}", str(source), *flags]
+    library = cache.folder("native") / f"{name}-{_key(compiler, source, flags, framework)}.so"
+    try:
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(library.with_suffix(".lock")):
+            if not library.exists():
+                _compile(command, library, framework)
+    except OSError as error:
+        raise UnavailableBackend(
+            f"the cache for compiled kernels, {library.parent}, cannot be used ({error}); "
+            f"set FRCNN_CACHE_DIR to a folder that can be written"
+        ) from error
+    return library
+
+
+def find_compiler() -> list[str]:
+    """The C++ compiler as a command: $CXX, which may hold options, else the first of COMPILERS on the path."""
+    asked = shlex.split(os.environ.get("CXX", ""))
+    for command in [asked] if asked else [[compiler] for compiler in COMPILERS]:
+        if shutil.which(command[0]):
+            return command
+    sought = f"$CXX, which is {shlex.join(asked)}" if asked else f"$CXX, {', '.join(COMPILERS)}"
+    raise UnavailableBackend(
+        f"the native kernels are compiled when first used, and no C++ compiler was found (looked for {sought}): "
+        f"install one, such as Debian's package g++, or name one in the environment variable CXX"
+    )
+
+
+def _key(compiler: list[str], source: Path, flags: Sequence[str], framework: str) -> str:
+    """What the library depends on, hashed."""
+    digest = hashlib.sha256()
+    for file in (source, *sorted(HEADERS.glob("*.h"))):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    # The compiler's predefined macros under -march=native name the CPU's features as that compiler sees them.
+    seen = (
+        _answer([*compiler, "--version"]),
+        _answer([*compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]),
+    )
+    for part in (*compiler, *FLAGS, *flags, framework, platform.machine(), *seen):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def _answer(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def _compile(command: list[str], library: Path, framework: str) -> None:
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        unfinished = Path(folder) / library.name
+        command = [*command, "-o", str(unfinished)]
+        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+        if outcome.returncode:
+            last_lines = "\n".join(outcome.stderr.strip().splitlines()[-20:])
+            raise UnavailableBackend(
+                f"the native kernels could not be compiled for {framework}; the compiler's last lines:\n{last_lines}\n"
+                f"The command: {shlex.join(command)}"
+            )
+        os.replace(unfinished, library)

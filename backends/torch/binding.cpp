@@ -1,0 +1,123 @@
+// The native RoI pooling as torch operators, private to cpu.py: frcnn_native::forward and ::backward.
+//
+// Tensors are NCHW in any memory format; the kernels want channels innermost, so what is not channels-last is copied
+// once a call. The includes are few because they decide how long the first use compiles.
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <atomic>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "roi_pool.h"
+
+namespace {
+
+using at::MemoryFormat;
+using at::Tensor;
+
+// Work below which a second thread costs more than it saves, in elements read.
+constexpr int64_t kGrain = 32768;
+
+frcnn::Type native_type(const Tensor& tensor, const char* name) {
+  switch (tensor.scalar_type()) {
+    case at::kHalf: return frcnn::Type::float16;
+    case at::kBFloat16: return frcnn::Type::bfloat16;
+    case at::kFloat: return frcnn::Type::float32;
+    case at::kDouble: return frcnn::Type::float64;
+    default: break;
+  }
+  TORCH_CHECK_TYPE(false, name, " must have one of the types float16, bfloat16, float32, float64, got ",
+                   tensor.scalar_type());
+}
+
+frcnn::Problem problem_of(frcnn::Type type, const std::string& profile, at::IntArrayRef map, at::IntArrayRef pooled) {
+  frcnn::Problem problem{type, {}, map[0], map[2], map[3], map[1], pooled[0], pooled[2], pooled[3]};
+  TORCH_CHECK_VALUE(frcnn::parse_profile(profile, &problem.profile), "profile must be one of exact, caffe-2015, got '",
+                    profile, "'");
+  TORCH_CHECK_VALUE(problem.H == 0 || problem.W < (int64_t{1} << 31) / problem.H,
+                    "a map must have fewer than 2^31 cells, got ", problem.H, " x ", problem.W);
+  return problem;
+}
+
+std::vector<frcnn::Roi> project(const frcnn::Problem& problem, const Tensor& boxes, double spatial_scale,
+                                bool validate) {
+  const Tensor rows = boxes.contiguous();
+  std::vector<frcnn::Roi> rois;
+  const std::string complaint = frcnn::project_rois(native_type(rows, "boxes"), rows.const_data_ptr(), problem.R,
+                                                    spatial_scale, problem.N, validate, "boxes", "input", &rois);
+  TORCH_CHECK_VALUE(complaint.empty(), complaint);
+  return rois;
+}
+
+// `result`, which is channels-last, in the memory format of `like`.
+Tensor in_format_of(const Tensor& like, const Tensor& result) {
+  const bool last = like.is_contiguous(MemoryFormat::ChannelsLast) && !like.is_contiguous();
+  return last ? result : result.contiguous();
+}
+
+std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int64_t P_h, int64_t P_w,
+                                   double spatial_scale, const std::string& profile, bool with_argmax, bool validate) {
+  const frcnn::Problem problem =
+      problem_of(native_type(input, "input"), profile, input.sizes(), {boxes.size(0), input.size(1), P_h, P_w});
+  const std::vector<frcnn::Roi> rois = project(problem, boxes, spatial_scale, validate);
+  const Tensor features = input.contiguous(MemoryFormat::ChannelsLast);
+  const std::vector<int64_t> shape = {problem.R, problem.C, P_h, P_w};
+  const Tensor output = at::empty(shape, input.options(), MemoryFormat::ChannelsLast);
+  const auto indices = input.options().dtype(at::kInt);
+  const Tensor argmax = with_argmax ? at::empty(shape, indices, MemoryFormat::ChannelsLast) : at::empty({0}, indices);
+  int32_t* const places = with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr;
+  int64_t cells = 1;
+  for (const frcnn::Roi& roi : rois) cells += std::min<int64_t>(roi.h, problem.H) * std::min<int64_t>(roi.w, problem.W);
+  const int64_t units = output.numel() == 0 ? 0 : frcnn::forward_units(problem);
+  at::parallel_for(0, units, kGrain / (1 + cells * problem.C / std::max<int64_t>(units, 1)) + 1,
+                   [&](int64_t begin, int64_t end) {
+                     frcnn::forward(problem, rois.data(), features.const_data_ptr(), output.mutable_data_ptr(), places,
+                                    begin, end);
+                   });
+  return {in_format_of(input, output), with_argmax ? in_format_of(input, argmax) : argmax};
+}
+
+void check_argmax(const frcnn::Problem& problem, const Tensor& argmax) {
+  const int32_t* const places = argmax.const_data_ptr<int32_t>();
+  std::atomic<bool> good{true};
+  at::parallel_for(0, argmax.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    if (!frcnn::argmax_on_map(problem, places + begin, end - begin)) good = false;
+  });
+  TORCH_CHECK_VALUE(good, frcnn::argmax_complaint(problem));
+}
+
+Tensor backward(const Tensor& grad, const Tensor& argmax, const Tensor& boxes, at::IntArrayRef input_size,
+                double spatial_scale, const std::string& profile, bool validate) {
+  const frcnn::Problem problem = problem_of(native_type(grad, "grad"), profile, input_size, grad.sizes());
+  const std::vector<frcnn::Roi> rois = project(problem, boxes, spatial_scale, validate);
+  const Tensor gradients = grad.contiguous(MemoryFormat::ChannelsLast);
+  const Tensor places = argmax.contiguous(MemoryFormat::ChannelsLast);
+  check_argmax(problem, places);
+  const Tensor sums = at::empty(input_size, grad.options(), MemoryFormat::ChannelsLast);
+  at::parallel_for(0, sums.numel() == 0 ? 0 : frcnn::backward_units(problem), 1, [&](int64_t begin, int64_t end) {
+    frcnn::backward(problem, rois.data(), gradients.const_data_ptr(), places.const_data_ptr<int32_t>(),
+                    sums.mutable_data_ptr(), begin, end);
+  });
+  return in_format_of(argmax, sums);
+}
+
+}  // namespace
+
+TORCH_LIBRARY(frcnn_native, library) {
+  library.def(
+      "forward(Tensor input, Tensor boxes, int pooled_height, int pooled_width, float spatial_scale, str profile, "
+      "bool with_argmax, bool validate) -> (Tensor, Tensor)");
+  library.def(
+      "backward(Tensor grad, Tensor argmax, Tensor boxes, int[] input_size, float spatial_scale, str profile, "
+      "bool validate) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(frcnn_native, CPU, library) {
+  library.impl("forward", &forward);
+  library.impl("backward", &backward);
+}

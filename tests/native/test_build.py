@@ -1,0 +1,122 @@
+"""Compiling on first use: once, whole, and with one clear message where it cannot be done."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from frcnn import cache
+from frcnn.backends import UnavailableBackend
+from frcnn.backends.native import build
+
+SOURCE = 'extern "C" int answer() { return 42; }\n'
+
+# A compiler that leaves a line behind each time it makes a library.
+COUNTING_COMPILER = """#!/bin/sh
+case "$*" in *" -o "*) echo compiled >> "{log}" ;; esac
+exec {compiler} "$@"
+"""
+
+USER = """
+import ctypes, sys
+from pathlib import Path
+from frcnn.backends.native import build
+library = build.shared_library("answer", Path(sys.argv[1]), flags=[], framework="none 1.0")
+print(ctypes.CDLL(str(library)).answer())
+"""
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRCNN_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "answer.cpp"
+    path.write_text(SOURCE)
+    return path
+
+
+@pytest.fixture
+def compilations(tmp_path, source, monkeypatch):
+    """A function that tells how often the compiler has made a library."""
+    compiler, log = tmp_path / "counting", tmp_path / "log"
+    compiler.write_text(COUNTING_COMPILER.format(log=log, compiler=" ".join(build.find_compiler())))
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    return lambda: len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def compile_answer(source, flags=(), framework="none 1.0"):
+    return build.shared_library("answer", source, flags=flags, framework=framework)
+
+
+def test_eight_processes_that_start_at_once_compile_once(source, compilations):
+    command = [sys.executable, "-c", USER, str(source)]
+    users = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    assert [user.communicate()[0].strip() for user in users] == ["42"] * 8
+    assert compilations() == 1
+
+
+def test_a_second_call_takes_the_cache(source, compilations):
+    assert compile_answer(source) == compile_answer(source)
+    assert compilations() == 1
+
+
+def test_a_changed_source_flag_or_framework_compiles_anew(source, compilations):
+    libraries = [compile_answer(source), compile_answer(source, ["-DX"]), compile_answer(source, framework="none 2.0")]
+    source.write_text(SOURCE.replace("42", "43"))
+    libraries.append(compile_answer(source))
+    assert len(set(libraries)) == compilations() == 4
+    assert [ctypes.CDLL(str(library)).answer() for library in libraries] == [42, 42, 42, 43]
+
+
+def test_a_changed_header_compiles_anew(source, compilations, tmp_path, monkeypatch):
+    before = compile_answer(source)
+    headers = tmp_path / "headers"
+    headers.mkdir()
+    (headers / "roi_pool.h").write_text("// another one\n")
+    monkeypatch.setattr(build, "HEADERS", headers)
+    assert compile_answer(source) != before
+
+
+def test_another_compiler_compiles_anew(source, monkeypatch):
+    before = compile_answer(source)
+    monkeypatch.setenv("CXX", " ".join([*build.find_compiler(), "-DX"]))
+    assert compile_answer(source) != before
+
+
+def test_no_compiler_on_the_path_is_one_clear_message(source, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(
+        UnavailableBackend, match=r"looked for \$CXX, c\+\+, g\+\+, clang\+\+\): install one"
+    ) as refusal:
+        compile_answer(source)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_compiler_that_was_asked_for_and_is_not_there_is_not_replaced_by_another(source, monkeypatch):
+    monkeypatch.setenv("CXX", "/nonexistent")
+    with pytest.raises(UnavailableBackend, match=r"looked for \$CXX, which is /nonexistent\)"):
+        compile_answer(source)
+
+
+def test_a_failed_compilation_shows_the_compilers_last_lines_and_the_command(source):
+    source.write_text("int broken( {\n")
+    with pytest.raises(UnavailableBackend, match="could not be compiled for none") as refusal:
+        compile_answer(source)
+    assert "error:" in str(refusal.value)
+    assert f"{source} -o " in str(refusal.value)
+
+
+def test_a_failed_compilation_leaves_no_library_behind(source):
+    source.write_text("int broken( {\n")
+    with pytest.raises(UnavailableBackend):
+        compile_answer(source)
+    assert [path.suffix for path in cache.folder("native").iterdir()] in ([], [".lock"])
+
+
+def test_a_cache_that_cannot_be_written_is_a_clear_message(source, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FRCNN_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(UnavailableBackend, match="set FRCNN_CACHE_DIR to a folder that can be written"):
+        compile_answer(source)

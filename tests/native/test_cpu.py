@@ -1,0 +1,269 @@
+"""The native kernels, through torch's binding, against the reference: every bit, backward's sums included.
+
+Equality of sums needs no bound here because the reference and the kernels add in one and the same order: RoI after RoI,
+sub-window after sub-window.
+"""
+
+import subprocess
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from frcnn import reference
+
+torch = pytest.importorskip("torch")
+
+from frcnn.backends.torch import cpu  # noqa: E402
+
+TYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
+PROFILES = ("exact", "caffe-2015")
+FLT_MAX = float(np.finfo(np.float32).max)
+
+# 29, 58 and 116 mislead float64 bin edges, 57 and 114 float32's.
+EXTENTS = (1, 2, 5, 29, 57, 58, 114, 116)
+
+both_profiles = pytest.mark.parametrize("profile", PROFILES)
+all_types = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: np.dtype(kind).name)
+
+
+def tensor(array, memory_format=torch.contiguous_format):
+    array = np.ascontiguousarray(array)
+    if array.dtype == ml_dtypes.bfloat16:
+        whole = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    else:
+        whole = torch.from_numpy(array)
+    return whole.contiguous(memory_format=memory_format) if whole.dim() == 4 else whole
+
+
+def array(result):
+    if result.dtype == torch.bfloat16:
+        return result.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return result.contiguous().numpy()
+
+
+def assert_same_bits(got, wanted):
+    """Equal in type, shape and every bit, but for the payload of NaN."""
+    __tracebackhide__ = True
+    assert got.dtype == wanted.dtype
+    assert got.shape == wanted.shape
+    bits = np.dtype(f"u{wanted.itemsize}")
+    alike = np.ascontiguousarray(got).view(bits) == np.ascontiguousarray(wanted).view(bits)
+    alike |= (got != got) & (wanted != wanted)
+    if not alike.all():
+        at = tuple(int(i) for i in np.argwhere(~alike)[0])
+        pytest.fail(f"{(~alike).sum()} of {alike.size} differ, first at {at}: got {got[at]!r}, wanted {wanted[at]!r}")
+
+
+def assert_pools_as_reference(features, rois, output_size, scale, profile, validate=True, gradients=None):
+    """Forward with and without argmax, and backward, in both memory formats."""
+    __tracebackhide__ = True
+    output, argmax = reference.roi_pool(features, rois, output_size, scale, profile=profile, validate=validate)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        arguments = tensor(features, layout), tensor(rois), *output_size, scale, profile
+        for with_argmax in (False, True):
+            got, got_argmax = cpu.forward(*arguments, with_argmax, validate)
+            assert_same_bits(array(got), output)
+        assert_same_bits(array(got_argmax).astype(np.int64), argmax)
+    if gradients is not None:
+        assert_adds_up_as_reference(gradients(output.shape), argmax, rois, features.shape, scale, profile)
+
+
+def assert_adds_up_as_reference(grad, argmax, rois, shape, scale, profile):
+    __tracebackhide__ = True
+    wanted = reference.roi_pool_backward(grad, argmax, rois, shape, scale, profile=profile)
+    places = tensor(argmax.astype(np.int32))
+    assert_same_bits(array(cpu.backward(tensor(grad), places, tensor(rois), shape, scale, profile)), wanted)
+
+
+def hostile_features(random, shape, kind):
+    """Plain numbers, or many ties among special values, or nothing but what caffe-2015 cannot take for a maximum."""
+    special = [0.0, -0.0, 1.0, -1.0, np.nan, -np.nan, np.inf, -np.inf, 1e-40, -1e-40, 6e-8, -6e-8, -FLT_MAX, -1e300]
+    choices = (None, special, [np.nan, -np.inf, -FLT_MAX])[random.integers(3)]
+    with np.errstate(over="ignore"):
+        if choices is None:
+            return random.standard_normal(shape).astype(kind)
+        return random.choice(np.array(choices), shape).astype(kind)
+
+
+def hostile_rois(random, count, images, scale, kind):
+    """On and off the map, malformed ones too, on halves of a cell; whole numbers on the map are EXTENTS apart."""
+    first = random.integers(-8, 24, (count, 2))
+    span = (random.choice(EXTENTS, (count, 2)) - 1) * random.choice([1, 1, 1, -1], (count, 2))
+    corners = np.concatenate([first, first + span], axis=1) + random.choice([0, 0.5, -0.5, 0.25], (count, 4))
+    return np.concatenate([random.integers(0, images, (count, 1)), corners / scale], axis=1).astype(kind)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    channels=st.sampled_from([0, 1, 3, 15, 16, 17, 63, 64, 65, 100]),
+    map_size=st.one_of(
+        st.tuples(st.integers(0, 20), st.integers(0, 20)), st.sampled_from([(1, 1), (130, 3), (2, 120)])
+    ),
+    output_size=st.one_of(st.just((7, 7)), st.tuples(st.integers(1, 30), st.integers(1, 30))),
+    scale=st.sampled_from([1.0, 1 / 16, 1 / 3]),
+    kinds=st.tuples(st.sampled_from(TYPES), st.sampled_from(TYPES)),
+    profile=st.sampled_from(PROFILES),
+)
+def test_hostile_rois_and_features_pool_and_add_up_as_the_reference_says(
+    seed, channels, map_size, output_size, scale, kinds, profile
+):
+    random = np.random.default_rng(seed)
+    images = int(random.integers(1, 4))
+    features = hostile_features(random, (images, channels, *map_size), kinds[0])
+    rois = hostile_rois(random, int(random.integers(0, 6)), images, scale, kinds[1])
+    assert_pools_as_reference(
+        features, rois, output_size, scale, profile, gradients=lambda s: random.standard_normal(s).astype(kinds[0])
+    )
+
+
+@both_profiles
+@pytest.mark.parametrize("pooled", [1, 6, 7, 22, 30])
+def test_every_misleading_extent_has_the_profiles_own_windows_and_gradients(profile, pooled):
+    random = np.random.default_rng(pooled)
+    features = np.arange(120 * 120, dtype=np.float32).reshape(1, 1, 120, 120) * np.float32([1, -1])[:, None, None]
+    rois = np.float32([[0, 1, 2, n, m + 1] for n in EXTENTS for m in (n, 116)])
+    assert_pools_as_reference(
+        features,
+        rois,
+        (pooled, pooled),
+        1.0,
+        profile,
+        gradients=lambda shape: random.standard_normal(shape).astype(np.float32),
+    )
+
+
+@both_profiles
+@all_types
+def test_any_argmax_on_the_map_adds_up_as_the_reference_says(profile, kind):
+    random = np.random.default_rng(0)
+    rois = hostile_rois(random, 9, 2, 0.5, np.float32)
+    argmax = random.integers(-1, 12 * 9, (9, 17, 22, 3))
+    grad = random.standard_normal(argmax.shape).astype(kind)
+    assert_adds_up_as_reference(grad, argmax, rois, (2, 17, 12, 9), 0.5, profile)
+
+
+@both_profiles
+def test_no_rois_and_no_images_give_empty_results(profile):
+    features, rois = np.zeros((2, 3, 4, 5), np.float32), np.zeros((0, 5), np.float32)
+    assert_pools_as_reference(features, rois, (7, 7), 1.0, profile, gradients=lambda s: np.zeros(s, np.float32))
+    assert_pools_as_reference(features[:0], rois, (7, 7), 1.0, profile, gradients=lambda s: np.zeros(s, np.float32))
+
+
+BAD_ROWS = {
+    "no such image": [2, 0, 0, 1, 1],
+    "a negative image": [-1, 0, 0, 1, 1],
+    "half an image": [0.5, 0, 0, 1, 1],
+    "image NaN": [np.nan, 0, 0, 1, 1],
+    "a NaN corner": [0, 0, np.nan, 1, 1],
+    "an infinite corner": [0, 0, 0, np.inf, 1],
+    "a corner beyond 2^24": [0, 0, 0, 1, -(2**24) - 2],
+    "a corner beyond 2^24 on the map": [0, 0, 0, 2**23 + 1, 1],
+}
+
+
+@both_profiles
+@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_an_unusable_roi_is_refused_in_the_references_words_or_pools_to_nothing(profile, row):
+    features, scale = np.ones((2, 3, 4, 5), np.float32), 2.0
+    rois = np.array([[0, 0, 0, 1, 1], row, [0, np.nan, 0, 0, 0]], np.float64)
+    with pytest.raises(ValueError, match="rois") as wanted:
+        reference.roi_pool(features, rois, (2, 2), scale, profile=profile)
+    sentence = str(wanted.value).replace("rois[", "boxes[").replace("features holds", "input holds")
+    arguments = tensor(features), tensor(rois), 2, 2, scale, profile, True
+    with pytest.raises(ValueError, match="boxes") as got:
+        cpu.forward(*arguments, True)
+    assert str(got.value) == sentence
+    places = torch.full((3, 3, 2, 2), -1, dtype=torch.int32)
+    with pytest.raises(ValueError, match="boxes") as got:
+        cpu.backward(places.float(), places, tensor(rois), features.shape, scale, profile)
+    assert str(got.value) == sentence
+    assert_pools_as_reference(features, rois, (2, 2), scale, profile, validate=False)
+
+
+def test_an_unusable_roi_has_no_gradient_where_validation_is_off():
+    rois, shape = tensor(np.float32([[9, 0, 0, 1, 1], [0, 0, 0, 0, 0]])), (2, 1, 1, 1)
+    grad, argmax = torch.ones(shape), torch.zeros(shape, dtype=torch.int32)
+    assert cpu.backward(grad, argmax, rois, (1, 1, 1, 1), 1.0, "exact", validate=False).item() == 1.0
+
+
+@pytest.mark.parametrize("index", [-2, 20, 2**31 - 1, -(2**31)])
+def test_an_argmax_off_the_map_is_refused(index):
+    argmax = torch.tensor([[[[index]]]], dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"^argmax must lie in -1\.\.19 for a map of 4 x 5$"):
+        cpu.backward(torch.ones(1, 1, 1, 1), argmax, torch.zeros(1, 5), (1, 1, 4, 5), 1.0, "exact")
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e-60, 1e60])
+def test_a_scale_that_is_not_positive_and_finite_in_the_boxes_type_is_refused(scale):
+    with pytest.raises(ValueError, match="spatial_scale must be positive and finite in float32"):
+        cpu.forward(torch.ones(1, 1, 2, 2), torch.zeros(1, 5), 1, 1, scale, "exact", True, True)
+
+
+@both_profiles
+@all_types
+def test_subnormal_numbers_count_where_the_caller_flushes_them(profile, kind):
+    smallest = float(ml_dtypes.finfo(kind).smallest_subnormal)
+    features = np.array([0, -smallest, smallest, 2 * smallest, smallest, 0], kind).reshape(1, 1, 2, 3)
+    rois = np.float32([[0, 0, 0, 2, 1], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0]])
+    output, argmax = reference.roi_pool(features, rois, (1, 1), profile=profile)
+    grad = np.full(output.shape, smallest, kind)
+    wanted = reference.roi_pool_backward(grad, argmax, rois, features.shape, profile=profile)
+    given = [tensor(each) for each in (features, rois, grad, argmax.astype(np.int32))]
+    assert torch.set_flush_denormal(True)
+    try:
+        got, got_argmax = cpu.forward(*given[:2], 1, 1, 1.0, profile, True, True)
+        sums = cpu.backward(given[2], got_argmax, given[1], features.shape, 1.0, profile)
+    finally:
+        torch.set_flush_denormal(False)
+    assert_same_bits(array(got), output)
+    assert_same_bits(array(got_argmax).astype(np.int64), argmax)
+    assert_same_bits(array(sums), wanted)
+
+
+@both_profiles
+@all_types
+def test_the_number_of_threads_changes_no_bit(profile, kind):
+    random = np.random.default_rng(1)
+    features = tensor(random.standard_normal((2, 100, 20, 30)).astype(kind))
+    rois = tensor(hostile_rois(random, 60, 2, 1 / 16, np.float32))
+    grad = tensor(random.standard_normal((60, 100, 7, 7)).astype(kind))
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            output, argmax = cpu.forward(features, rois, 7, 7, 1 / 16, profile, True, True)
+            results.append((output, argmax, cpu.backward(grad, argmax, rois, features.shape, 1 / 16, profile)))
+    finally:
+        torch.set_num_threads(before)
+    for more in results[1:]:
+        for one, other in zip(results[0], more, strict=True):
+            assert torch.equal(one, other)
+
+
+def test_results_are_channels_last_where_the_input_is():
+    rois, features = torch.tensor([[0.0, 0, 0, 3, 3]]), torch.rand(2, 3, 4, 5)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        output, argmax = cpu.forward(features.contiguous(memory_format=layout), rois, 2, 2, 1.0, "exact", True, True)
+        sums = cpu.backward(output, argmax, rois, features.shape, 1.0, "exact")
+        assert all(result.is_contiguous(memory_format=layout) for result in (output, argmax, sums))
+
+
+def test_an_argmax_that_nobody_asked_for_is_empty():
+    _, argmax = cpu.forward(torch.ones(1, 1, 2, 2), torch.zeros(1, 5), 1, 1, 1.0, "exact", False, True)
+    assert argmax.shape == (0,)
+    assert argmax.dtype == torch.int32
+
+
+def test_importing_the_cpu_backend_compiles_nothing(tmp_path):
+    program = "import frcnn.backends.torch.cpu, torch; print(hasattr(torch.ops.frcnn_native, 'forward'))"
+    environment = {"PATH": "", "FRCNN_CACHE_DIR": str(tmp_path), "CXX": "/nonexistent"}
+    outcome = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert outcome.stdout.strip() == "False"
+    assert not any(tmp_path.iterdir())
