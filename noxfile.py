@@ -1,0 +1,51 @@
+"""The sessions that the README names. Each installs frcnn as a user would, with the versions of constraints.txt."""
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "venv"  # pip and its default resolver
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    session.install("--constraint", "constraints.txt", *requirements)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Hold every backend to the spec: nox -s conformance -- --profile quick --backend torch"""
+    install(session, ".[all]")
+    session.run("frcnn", "conformance", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The project's own tests: nox -s tests -- -k faults"""
+    install(session, ".[all]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff over the tree, mypy over the package as it is installed."""
+    install(session, ".[conformance]", "ruff", "mypy")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "--config-file", str(Path("pyproject.toml").resolve()), "--package", "frcnn")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel, then install and use it in this session's environment, outside the checkout."""
+    install(session, "build")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), ".")
+    wheel = max(folder.glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    constraints = Path("constraints.txt").resolve()
+    session.install("--constraint", str(constraints), "--force-reinstall", f"{wheel}[conformance]")
+    session.chdir(folder)
+    session.run("frcnn", "--version")
+    session.run("frcnn", "spec", "list")
+    session.run("frcnn", "conformance", "--backend", "reference", "--profile", "quick", "--clause", "roi-pool.tie")
+    session.run("frcnn", "report", "verify", "reports/reference.jsonl")
