@@ -66,7 +66,7 @@ def check_profile(profile):
 
 
 def check_shapes(input, boxes, pooled_height, pooled_width, profile):
-    """Clauses roi-pool.error-rank, .error-type, .error-profile, .error-output-size: what needs no look at the data."""
+    """Clauses roi-pool.error-rank, .error-type, .error-profile, .error-output-size: what fake tensors show too."""
     check_profile(profile)
     if input.dim() != 4:
         raise ValueError(f"input must have shape (N, C, H, W), got {tuple(input.shape)}")
@@ -87,8 +87,24 @@ def check_boxes(boxes, other, device):
         raise ValueError(f"boxes is on {boxes.device}, but {other} is on {device}; move one of them")
 
 
-def check_gradient(grad, argmax, boxes, input_size, profile):
-    """What roi_pool_backward needs of its arguments before their data is read."""
+def check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile):
+    """Everything that roi_pool refuses without a look at the data."""
+    check_shapes(input, boxes, pooled_height, pooled_width, profile)
+    check_scale(spatial_scale, boxes)
+    check_map(input.shape[2], input.shape[3])
+
+
+def check_gradient(grad, argmax, boxes, input_size, spatial_scale, profile):
+    """Everything that roi_pool_backward refuses without a look at the data."""
+    check_gradient_shapes(grad, argmax, boxes, input_size, profile)
+    if min(input_size) < 0:
+        raise ValueError(f"input_size must be 4 whole numbers of at least 0, got {tuple(input_size)}")
+    check_scale(spatial_scale, boxes)
+    check_map(*input_size[2:])
+
+
+def check_gradient_shapes(grad, argmax, boxes, input_size, profile):
+    """check_gradient for fake tensors, whose sizes may be symbols."""
     check_profile(profile)
     if len(input_size) != 4:
         raise ValueError(f"input_size must be 4 whole numbers of at least 0, got {tuple(input_size)}")

@@ -42,7 +42,7 @@ _library.define(
 def _pool_cpu(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate):
     from frcnn.backends.torch import cpu
 
-    _check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
+    arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
     return cpu.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate)
 
 
@@ -50,14 +50,8 @@ def _pool_cpu(input, boxes, pooled_height, pooled_width, spatial_scale, profile,
 def _pool_cuda(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate):
     from frcnn.backends.torch import launch
 
-    _check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
+    arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
     return launch.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate)
-
-
-def _check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile):
-    arguments.check_shapes(input, boxes, pooled_height, pooled_width, profile)
-    arguments.check_scale(spatial_scale, boxes)
-    arguments.check_map(input.shape[2], input.shape[3])
 
 
 @torch.library.register_fake("frcnn::roi_pool", lib=_library)
@@ -75,24 +69,21 @@ def _pool_fake(input, boxes, pooled_height, pooled_width, spatial_scale, profile
 def _backward_cpu(grad, argmax, boxes, input_size, spatial_scale, profile, deterministic):
     from frcnn.backends.torch import cpu
 
-    arguments.check_gradient(grad, argmax, boxes, input_size, profile)
-    arguments.check_scale(spatial_scale, boxes)
-    grad_input = cpu.backward(grad, argmax, boxes, input_size, spatial_scale, profile)
-    return grad_input.contiguous(memory_format=arguments.memory_format(argmax))
+    arguments.check_gradient(grad, argmax, boxes, input_size, spatial_scale, profile)
+    return cpu.backward(grad, argmax, boxes, input_size, spatial_scale, profile, validate=False)
 
 
 @torch.library.impl(_library, "roi_pool_backward", "CUDA")
 def _backward_cuda(grad, argmax, boxes, input_size, spatial_scale, profile, deterministic):
     from frcnn.backends.torch import launch
 
-    arguments.check_gradient(grad, argmax, boxes, input_size, profile)
-    arguments.check_scale(spatial_scale, boxes)
+    arguments.check_gradient(grad, argmax, boxes, input_size, spatial_scale, profile)
     return launch.backward(grad, argmax, boxes, input_size, spatial_scale, profile, deterministic)
 
 
 @torch.library.register_fake("frcnn::roi_pool_backward", lib=_library)
 def _backward_fake(grad, argmax, boxes, input_size, spatial_scale, profile, deterministic):
-    arguments.check_gradient(grad, argmax, boxes, input_size, profile)
+    arguments.check_gradient_shapes(grad, argmax, boxes, input_size, profile)
     layout = arguments.memory_format(argmax)
     return torch.empty(tuple(input_size), dtype=grad.dtype, device=grad.device, memory_format=layout)
 

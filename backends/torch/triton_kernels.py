@@ -17,7 +17,7 @@ projection's product). A product of a bin and an extent, up to 2^25 + 1, is int6
 
 What shaped this file besides the GPU is Triton's interpreter, which runs the same source on the CPU:
 - An operation costs 10 to 80 us there whatever its size, a call of a jitted helper 1 ms (triton.language is patched
-  anew) and a program as much as all its operations. So tiles are parameters, large there, and few helpers are called.
+  anew) and a program the sum of its operations. So tiles are parameters, large there, and few helpers are called.
 - Nothing here calls triton.language's own jitted functions (tl.max, tl.zeros, tl.cdiv): whether those are interpreted
   was settled when triton was first imported, not when this module was. tl.reduce with tl.standard._elementwise_max is
   known to both.
@@ -243,20 +243,6 @@ def scatter(
     tl.atomic_add(grad_features + to, value.to(tl.float32), mask=mask, sem="relaxed")
 
 
-@triton.jit
-def bins_of(k, n, P, CAFFE: tl.constexpr):
-    """First and end of the bins that hold offset k of extent n. In CAFFE by float32 division (.backward-dropped)."""
-    if CAFFE:
-        size = tl.div_rn(tl.cast(n, tl.float32), tl.cast(P, tl.float32))
-        first = tl.floor(tl.div_rn(tl.cast(k, tl.float32), size)).to(tl.int32)
-        end = tl.ceil(tl.div_rn(tl.cast(k + 1, tl.float32), size)).to(tl.int32)
-    else:
-        start = tl.cast(k, tl.int64) * P
-        first = (start // n).to(tl.int32)
-        end = ((start + P + n - 1) // n).to(tl.int32)
-    return first, tl.minimum(end, P)
-
-
 @triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
 def gather(
     grad,
@@ -308,24 +294,35 @@ def gather(
             c, w = tl.load(roi + 2), tl.load(roi + 4)
             y, x = row - r, column - c
             within = in_map & (y >= 0) & (y < h) & (x >= 0) & (x < w)
-            y_first, y_end = bins_of(tl.where(within, y, 0), h, P_h, CAFFE)
-            x_first, x_end = bins_of(tl.where(within, x, 0), w, P_w, CAFFE)
-            p_first = tl.reduce(tl.where(within, y_first, P_h), 0, tl.standard._elementwise_min)
-            p_end = tl.reduce(tl.where(within, y_end, 0), 0, tl.standard._elementwise_max)
-            q_first = tl.reduce(tl.where(within, x_first, P_w), 0, tl.standard._elementwise_min)
-            q_end = tl.reduce(tl.where(within, x_end, 0), 0, tl.standard._elementwise_max)
-            grad_roi = grad + tl.cast(i, tl.int64) * grad_r + channel * grad_c
-            argmax_roi = argmax + tl.cast(i, tl.int64) * arg_r + channel * arg_c
-            for p in range(p_first, p_end):
-                in_row = within & (y_first <= p) & (p < y_end)
-                for q in range(q_first, q_end):
-                    in_bin = in_row & (x_first <= q) & (q < x_end)
-                    winner = tl.load(argmax_roi + (p * arg_h + q * arg_w), mask=in_channel, other=-1)
-                    value = tl.load(grad_roi + (p * grad_h + q * grad_w), mask=in_channel, other=0)
+            y, x = tl.where(within, y, 0), tl.where(within, x, 0)
+            if CAFFE:  # roi-pool.backward-dropped: the bins that float32 division finds for the cell
+                bin_h = tl.div_rn(tl.cast(h, tl.float32), tl.cast(P_h, tl.float32))
+                bin_w = tl.div_rn(tl.cast(w, tl.float32), tl.cast(P_w, tl.float32))
+                p_first = tl.floor(tl.div_rn(tl.cast(y, tl.float32), bin_h)).to(tl.int64)
+                q_first = tl.floor(tl.div_rn(tl.cast(x, tl.float32), bin_w)).to(tl.int64)
+                p_end = tl.ceil(tl.div_rn(tl.cast(y + 1, tl.float32), bin_h)).to(tl.int64)
+                q_end = tl.ceil(tl.div_rn(tl.cast(x + 1, tl.float32), bin_w)).to(tl.int64)
+            else:  # bin p holds offset y where floor(y P / h) <= p < ceil((y + 1) P / h)
+                y, x = tl.cast(y, tl.int64) * P_h, tl.cast(x, tl.int64) * P_w
+                p_first, p_end = y // h, (y + P_h + h - 1) // h
+                q_first, q_end = x // w, (x + P_w + w - 1) // w
+            p_end, q_end = tl.minimum(p_end, P_h), tl.minimum(q_end, P_w)
+            bins_high = tl.reduce(tl.where(within, p_end - p_first, 0), 0, tl.standard._elementwise_max)
+            bins_wide = tl.reduce(tl.where(within, q_end - q_first, 0), 0, tl.standard._elementwise_max)
+            grad_roi = grad + (tl.cast(i, tl.int64) * grad_r + channel * grad_c)[None, :]
+            argmax_roi = argmax + (tl.cast(i, tl.int64) * arg_r + channel * arg_c)[None, :]
+            for high in range(0, bins_high.to(tl.int32)):
+                p = p_first + high
+                in_row = within & (p < p_end)
+                for wide in range(0, bins_wide.to(tl.int32)):
+                    q = q_first + wide
+                    mask = (in_row & (q < q_end))[:, None] & in_channel[None, :]
+                    winner = tl.load(argmax_roi + (p * arg_h + q * arg_w)[:, None], mask=mask, other=-1)
+                    hit = mask & (winner == cell[:, None])
+                    value = tl.load(grad_roi + (p * grad_h + q * grad_w)[:, None], mask=hit, other=0)
                     if BF16:
                         value = (value.to(tl.int32) << 16).to(tl.float32, bitcast=True)
-                    hit = in_bin[:, None] & (winner[None, :] == cell[:, None])
-                    total += tl.where(hit, value.to(tl.float32)[None, :], 0.0)
+                    total += value.to(tl.float32)
 
     to = tl.cast(image, tl.int64) * to_n + channel[None, :] * to_c + tl.cast(cell, tl.int64)[:, None] * to_cell
     tl.store(grad_features + to, total, mask=in_map[:, None] & in_channel[None, :])

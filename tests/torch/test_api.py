@@ -1,0 +1,129 @@
+"""What torchvision's roi_pool takes, this takes; and every bad input is refused by name."""
+
+import re
+
+import pytest
+import torch
+
+from frcnn.backends.torch import RoIPool, roi_pool
+
+INPUT = torch.arange(2 * 3 * 8 * 7, dtype=torch.float32).reshape(2, 3, 8, 7)
+BOXES = torch.tensor([[0.0, 0, 0, 5, 6], [1, 1, 1, 6, 5], [1, 2, 2, 4, 4]])
+
+
+def test_a_list_of_boxes_per_image_is_the_same_as_rows_with_an_index():
+    listed = [BOXES[:1, 1:], BOXES[1:, 1:]]
+    assert torch.equal(roi_pool(INPUT, listed, 2), roi_pool(INPUT, BOXES, 2))
+    assert torch.equal(roi_pool(INPUT, tuple(listed), 2), roi_pool(INPUT, BOXES, 2))
+
+
+def test_an_image_without_boxes_and_a_batch_without_images_are_no_special_case():
+    assert torch.equal(roi_pool(INPUT, [BOXES[:0, 1:], BOXES[1:, 1:]], 2), roi_pool(INPUT, BOXES[1:], 2))
+    assert roi_pool(INPUT[:0], [], 2).shape == (0, 3, 2, 2)
+
+
+def test_one_number_stands_for_both_sides_of_the_grid():
+    assert torch.equal(roi_pool(INPUT, BOXES, 3), roi_pool(INPUT, BOXES, (3, 3)))
+    assert torch.equal(roi_pool(INPUT, BOXES, torch.tensor(3)), roi_pool(INPUT, BOXES, [3, 3]))
+
+
+def test_boxes_may_have_another_type_than_the_input():
+    expected = roi_pool(INPUT, BOXES, 2)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        assert torch.equal(roi_pool(INPUT, BOXES.to(dtype), 2), expected)
+    assert torch.equal(roi_pool(INPUT.double(), BOXES, 2), expected.double())
+
+
+def test_the_module_pools_as_the_function_does_and_says_what_it_is():
+    module = RoIPool(7, 1 / 16, profile="caffe-2015")
+    boxes = BOXES * torch.tensor([1.0, 16, 16, 16, 16])
+    assert torch.equal(module(INPUT, boxes), roi_pool(INPUT, boxes, 7, 1 / 16, profile="caffe-2015"))
+    assert repr(module) == "RoIPool(output_size=(7, 7), spatial_scale=0.0625, profile='caffe-2015', validate=True)"
+
+
+def test_the_module_can_be_exported():
+    exported = torch.export.export(RoIPool(2, 1.0, profile="caffe-2015"), (INPUT, BOXES))
+    assert torch.equal(exported.module()(INPUT, BOXES), roi_pool(INPUT, BOXES, 2, profile="caffe-2015"))
+
+
+def row(*values):
+    return torch.cat([BOXES, torch.tensor([values], dtype=torch.float32)])
+
+
+nan, inf = float("nan"), float("inf")
+
+REFUSED = [
+    ({"input": [[1.0]]}, TypeError, "input must be a torch.Tensor, got list"),
+    ({"input": INPUT[0]}, ValueError, "input must have shape (N, C, H, W), got (3, 8, 7)"),
+    (
+        {"input": INPUT.int()},
+        TypeError,
+        "input must have one of the types float16, bfloat16, float32, float64, got int32",
+    ),
+    ({"input": INPUT.to(torch.complex64)}, TypeError, "got complex64"),
+    ({"boxes": BOXES[:, :4]}, ValueError, "boxes must have shape (R, 5), got (3, 4)"),
+    ({"boxes": BOXES[0]}, ValueError, "boxes must have shape (R, 5), got (5,)"),
+    (
+        {"boxes": BOXES.long()},
+        TypeError,
+        "boxes must have one of the types float16, bfloat16, float32, float64, got int64",
+    ),
+    ({"boxes": "all"}, TypeError, "boxes must be a tensor (R, 5) or a list of tensors (L, 4), got str"),
+    ({"boxes": [BOXES[:, 1:]]}, ValueError, "boxes must hold one tensor per image, got 1 for 2 images"),
+    ({"boxes": [BOXES[:, 1:], BOXES]}, ValueError, "boxes[1] must have shape (L, 4), got (3, 5)"),
+    ({"boxes": [BOXES[:, 1:], [1.0]]}, TypeError, "boxes[1] must be a tensor (L, 4), got list"),
+    ({"boxes": BOXES.to("meta")}, ValueError, "boxes is on meta, but input is on cpu; move one of them"),
+    ({"output_size": 0}, ValueError, "output_size must be 2 whole numbers of at least 1, got 0"),
+    ({"output_size": (2, -1)}, ValueError, "output_size must be 2 whole numbers of at least 1, got (2, -1)"),
+    ({"output_size": (2, 2, 2)}, ValueError, "output_size must be 2 whole numbers of at least 1, got (2, 2, 2)"),
+    ({"output_size": 2.5}, TypeError, "output_size must be 2 whole numbers, got 2.5"),
+    ({"output_size": "77"}, TypeError, "output_size must be 2 whole numbers, got '77'"),
+    ({"output_size": None}, TypeError, "output_size must be 2 whole numbers, got None"),
+    ({"spatial_scale": 0.0}, ValueError, "spatial_scale must be positive and finite in float32, got 0.0"),
+    ({"spatial_scale": -1}, ValueError, "spatial_scale must be positive and finite in float32, got -1.0"),
+    ({"spatial_scale": nan}, ValueError, "spatial_scale must be positive and finite in float32, got nan"),
+    ({"spatial_scale": 1e39}, ValueError, "spatial_scale must be positive and finite in float32, got 1e+39"),
+    ({"spatial_scale": 1e-46}, ValueError, "spatial_scale must be positive and finite in float32, got 1e-46"),
+    ({"spatial_scale": inf, "boxes": BOXES.double()}, ValueError, "finite in float64, got inf"),
+    ({"spatial_scale": "1/16"}, TypeError, "spatial_scale must be a number, got '1/16'"),
+    ({"profile": "caffe"}, ValueError, "profile must be one of exact, caffe-2015, got 'caffe'"),
+    ({"boxes": row(2, 0, 0, 1, 1)}, ValueError, "boxes[3] has image index 2, but input holds 2 images (0..1)"),
+    ({"boxes": row(-1, 0, 0, 1, 1)}, ValueError, "boxes[3] has image index -1, but input holds 2 images (0..1)"),
+    ({"boxes": row(0.5, 0, 0, 1, 1)}, ValueError, "boxes[3] has image index 0.5, but input holds 2 images (0..1)"),
+    ({"boxes": row(nan, 0, 0, 1, 1)}, ValueError, "boxes[3] has image index nan, but input holds 2 images (0..1)"),
+    ({"boxes": BOXES, "input": INPUT[:0]}, ValueError, "boxes[0] has image index 0, but input holds 0 images"),
+    ({"boxes": row(0, nan, 0, 1, 1)}, ValueError, "boxes[3] has x1 = nan, nan on the map; coordinates must be finite"),
+    ({"boxes": row(0, 0, inf, 1, 1)}, ValueError, "boxes[3] has y1 = inf, inf on the map; coordinates must be finite"),
+    ({"boxes": row(0, 0, 0, 2e7, 1)}, ValueError, "boxes[3] has x2 = 2e+07, 2e+07 on the map"),
+    ({"boxes": row(0, 0, 0, 1, 1e6), "spatial_scale": 100}, ValueError, "boxes[3] has y2 = 1e+06, 1e+08 on the map"),
+]
+
+
+@pytest.mark.parametrize(("changed", "kind", "message"), REFUSED, ids=[case[2][:60] for case in REFUSED])
+def test_bad_input_is_refused_by_the_name_of_the_argument(changed, kind, message):
+    call = {"input": INPUT, "boxes": BOXES, "output_size": 2, "spatial_scale": 1.0, **changed}
+    with pytest.raises(kind, match=re.escape(message)):
+        roi_pool(**call)
+
+
+def test_a_module_refuses_its_arguments_when_it_is_made():
+    with pytest.raises(ValueError, match="output_size"):
+        RoIPool(0, 1.0)
+    with pytest.raises(ValueError, match="profile"):
+        RoIPool(7, 1.0, profile="caffe")
+    with pytest.raises(TypeError, match="spatial_scale"):
+        RoIPool(7, None)
+
+
+def test_the_smallest_and_the_largest_scale_of_float32_are_taken():
+    for scale in (1.401298464324817e-45, 3.4028234663852886e38):
+        roi_pool(INPUT, torch.zeros(1, 5), 2, scale)
+
+
+@pytest.mark.parametrize("change", ["shape", "type", "rows"])
+def test_the_backward_operator_refuses_what_does_not_belong_together(change):
+    output, argmax = torch.ops.frcnn.roi_pool(INPUT, BOXES, 2, 2, 1.0, "exact", True, True)
+    boxes = BOXES[:2] if change == "rows" else BOXES
+    wrong = {"shape": argmax[:, :1], "type": argmax.long(), "rows": argmax}[change]
+    with pytest.raises(ValueError, match="grad must have shape" if change == "rows" else "argmax must hold int32"):
+        torch.ops.frcnn.roi_pool_backward(output, wrong, boxes, INPUT.shape, 1.0, "exact", True)

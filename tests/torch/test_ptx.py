@@ -1,0 +1,75 @@
+"""Every variant of the Triton kernels compiles for sm_90 without a GPU, and its PTX shows that nothing is fused.
+
+This is the witness that the interpreter cannot give: it runs NumPy, which never fuses, and divides exactly.
+"""
+
+import itertools
+import re
+
+import pytest
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from frcnn.backends.torch import launch
+
+TYPES = {"float32": ("*fp32", False), "float16": ("*fp16", False), "bfloat16": ("*i16", True)}
+TILES = {"project": {"ROIS": 128}, "gather": {"CELLS": 8, "BLOCK_C": 64}}
+BIN_TILE = {"BINS": 1, "BLOCK_C": 128}
+
+# An instruction on floating-point numbers, from its name to its last type.
+FLOATING = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z]\w*(?:[.:]\w+)*\.(?:f16|f32|f64|bf16)(?:\.\w+)*)\s", re.MULTILINE)
+# Exact, or rounded once as IEEE has it. floor and ceil flush subnormal numbers first (.ftz), which no result here can
+# tell: floor takes none that is negative, and ceil none at all, since (p + 1) n / P and (k + 1) P / n exceed 2^-31.
+EXACT = re.compile(
+    r"(ld|st|mov|selp|setp|abs|neg|atom|red|shfl)\.|(mul|add|sub|div)\.rn\.f32$|cvt\.rn\.(f32\.[su]32|f32\.[su]64|f16\.f32)$"
+    r"|cvt\.f32\.f16$|cvt\.r[mp]i\.ftz\.f32\.f32$|cvt\.rzi\.s(32|64)\.f(16|32)$"
+)
+
+
+def ptx(kernel, type_name, **constants):
+    """The kernel's PTX for an H100 with features, or their gradients, of this type."""
+    pointer, bf16 = TYPES[type_name]
+    constants = {"BF16": bf16, **constants}
+    pointers = dict.fromkeys(("boxes", "features", "grad", "output"), pointer)
+    types = {**pointers, "rois": "*i32", "argmax": "*i32", "grad_features": "*fp32", "scale": "fp32"}
+    signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in kernel.arg_names}
+    source = ASTSource(kernel, signature, constants)
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
+    return compiled.asm["ptx"]
+
+
+def variants():
+    for type_name, flag in itertools.product(TYPES, (False, True)):
+        yield "project", type_name, {"DROP_MALFORMED": flag, **TILES["project"]}
+        yield "scatter", type_name, {"CAFFE": flag, **BIN_TILE}
+        yield "gather", type_name, {"CAFFE": flag, **TILES["gather"]}
+        for with_argmax in (False, True):
+            yield "forward", type_name, {"CAFFE": flag, "WITH_ARGMAX": with_argmax, **BIN_TILE}
+            yield "forward", type_name, {"CAFFE": flag, "WITH_ARGMAX": with_argmax, "BINS": 16, "BLOCK_C": 8}
+
+
+@pytest.fixture(autouse=True)
+def a_cache_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "type_name", "constants"), list(variants()))
+def test_a_variant_compiles_and_fuses_and_approximates_nothing(name, type_name, constants):
+    text = ptx(getattr(launch.kernels(False), name), type_name, **constants)
+    used = set(FLOATING.findall(text))
+    assert used
+    inexact = {instruction for instruction in used if not EXACT.match(instruction)}
+    assert not inexact
+    # An order of the compiler's own has no place in a sum or a choice either.
+    assert not re.search(r"\b(fma|mad)\.[\w.]*f(16|32)|\b(min|max)\.[\w.]*f(16|32)|div\.(full|approx)|rcp\.", text)
+
+
+def test_the_check_would_see_a_fused_product():
+    """With fusion allowed, project's size - floor(size) takes the product of the projection into an fma."""
+    kernel = launch.kernels(False).project
+    signature = dict.fromkeys(kernel.arg_names, "i32") | {"boxes": "*fp32", "rois": "*i32", "scale": "fp32"}
+    constants = {"BF16": False, "DROP_MALFORMED": False, "ROIS": 128}
+    source = ASTSource(kernel, signature | dict.fromkeys(constants, "constexpr"), constants)
+    text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
+    assert not all(EXACT.match(instruction) for instruction in set(FLOATING.findall(text)))
