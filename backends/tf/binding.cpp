@@ -15,9 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "../native/roi_pool.h"
 #include "absl/strings/str_cat.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
+#include "roi_pool.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"

@@ -10,7 +10,7 @@ from frcnn.backends.native import build
 
 @functools.cache
 def load():
-    """The module with one function an op; registers the ops. Compiles (about half a minute, once) or takes the cache.
+    """The module with one function an op; registers the ops. Compiles (some ten seconds, once) or takes the cache.
 
     A saved model that holds these ops needs this call before tf.saved_model.load.
     Raises UnavailableBackend where there is no compiler.

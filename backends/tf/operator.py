@@ -3,8 +3,8 @@
 Shapes and symbols. N images, map H x W, C channels; R RoIs; output grid P_h x P_w. A RoI is a row
 (image index, x1, y1, x2, y2): inclusive corners in image pixels. The semantics are those of spec/roi-pool.md.
 
-The ops have a CPU kernel only. A program on a GPU has TensorFlow copy to the CPU and back; XLA (jit_compile=True)
-refuses them with an error that names the op.
+The ops have a CPU kernel only: where there is a GPU, TensorFlow's soft placement, its default, runs them on the CPU all
+the same. XLA (jit_compile=True) refuses them with an error that names the op.
 """
 
 import math

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from frcnn import reference
 from frcnn.backends.tf import library
-from frcnn.conformance.cases import DTYPES
+from frcnn.conformance.cases import DTYPES, Pooling, pattern
 from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, gradients, long_poolings, poolings
 from frcnn.conformance.subject import unpooling_of
 
@@ -46,17 +46,20 @@ def test_gradients_add_up_within_the_bound(subject, profile, dtype_name, data):
 @hostile
 @given(data=st.data())
 def test_the_gather_is_the_exact_transpose_of_the_gradient(profile, data):
-    """<backward(g), v> = <g, gather(v)>: all terms are small whole numbers, so no rounding is in the way."""
-    case = data.draw(st.one_of(poolings(profile=profile), long_poolings(profile=profile)))
-    argmax = reference.roi_pool(*_arguments(case), profile=profile)[1].transpose(0, 2, 3, 1).astype(np.int32)
-    N, C, H, W = case.features.shape
-    draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    g = draw.integers(-8, 9, argmax.shape).astype(np.float64)
-    v = draw.integers(-8, 9, (N, H, W, C)).astype(np.float64)
-    ops, shared = library.load(), {"boxes": case.rois, "spatial_scale": case.spatial_scale, "profile": profile}
-    scattered = ops.frcnn_roi_pool_grad(grad=g, argmax=argmax, input_size=(N, H, W, C), **shared).numpy()
-    gathered = ops.frcnn_roi_pool_gather(grad=v, argmax=argmax, **shared).numpy()
-    assert (scattered * v).sum() == (g * gathered).sum()
+    _assert_transposed(data.draw(st.one_of(poolings(profile=profile), long_poolings(profile=profile))))
+
+
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+def test_the_gather_drops_what_the_gradient_drops(profile, axis):
+    """At P = 22 and an extent of 58 the float32 edges of caffe-2015's two passes part for the first time."""
+    rois, size = np.zeros((70, 5), np.float32), (1, 1, 70, 1)
+    rois[:, 4] = np.arange(70)
+    case = Pooling(pattern("rising", size), rois, (22, 1), profile=profile)
+    if axis == "columns":
+        turned = case.features.reshape(1, 1, 1, 70)
+        case = case.having(features=turned, rois=rois[:, [0, 2, 1, 4, 3]], output_size=(1, 22))
+    dropped = _assert_transposed(case)
+    assert (dropped > 0) == (profile == "caffe-2015")
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 0, 4), (2, 3, 4, 0), (2, 0, 4, 4), (1, 1, 1, 1)])
@@ -73,6 +76,23 @@ def test_empty_maps_no_channels_and_no_rois_have_empty_answers(subject, profile,
     argmax = np.full((rois, shape[1], 2, 3), -1)
     got = subject.backend.roi_pool_backward(argmax.astype(np.float32), argmax, boxes, shape, profile=profile)
     np.testing.assert_array_equal(got, np.zeros(shape, np.float32), strict=True)
+
+
+def _assert_transposed(case):
+    """<backward(g), v> = <g, gather(v)>: all terms are small whole numbers, so no rounding is in the way.
+
+    Returns how many gradients the gather drops, of those that have an argmax.
+    """
+    argmax = reference.roi_pool(*_arguments(case), profile=case.profile)[1].transpose(0, 2, 3, 1).astype(np.int32)
+    N, C, H, W = case.features.shape
+    draw = np.random.default_rng(11)
+    g = draw.integers(-8, 9, argmax.shape).astype(np.float64)
+    v = draw.integers(1, 9, (N, H, W, C)).astype(np.float64)
+    ops, shared = library.load(), {"boxes": case.rois, "spatial_scale": case.spatial_scale, "profile": case.profile}
+    scattered = ops.frcnn_roi_pool_grad(grad=g, argmax=argmax, input_size=(N, H, W, C), **shared).numpy()
+    gathered = ops.frcnn_roi_pool_gather(grad=v, argmax=argmax, **shared).numpy()
+    assert (scattered * v).sum() == (g * gathered).sum()
+    return int(((argmax >= 0) & (gathered == 0)).sum())
 
 
 def _arguments(case):
