@@ -1,7 +1,8 @@
 // The native RoI pooling as torch operators, private to cpu.py: frcnn_native::forward and ::backward.
 //
-// Tensors are NCHW in any memory format; the kernels want channels innermost, so what is not channels-last is copied
-// once a call. The includes are few because they decide how long the first use compiles.
+// Tensors are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is
+// copied once a call; a result that shall not be is turned RoI by RoI, while it is still in the cache. The includes are
+// few because they decide how long the first use compiles.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -54,10 +55,33 @@ std::vector<frcnn::Roi> project(const frcnn::Problem& problem, const Tensor& box
   return rois;
 }
 
-// `result`, which is channels-last, in the memory format of `like`.
-Tensor in_format_of(const Tensor& like, const Tensor& result) {
-  const bool last = like.is_contiguous(MemoryFormat::ChannelsLast) && !like.is_contiguous();
-  return last ? result : result.contiguous();
+bool is_channels_last(const Tensor& tensor) {
+  return tensor.is_contiguous(MemoryFormat::ChannelsLast) && !tensor.is_contiguous();
+}
+
+// One RoI's (bins, C) as (C, bins).
+template <class Element>
+void turn(const Element* from, int64_t bins, int64_t C, Element* to) {
+  for (int64_t c = 0; c < C; ++c) {
+    for (int64_t bin = 0; bin < bins; ++bin) to[c * bins + bin] = from[bin * C + c];
+  }
+}
+
+// Pool the RoIs begin..end - 1 into output and argmax (R, C, P_h, P_w), contiguous. Bits are moved, so all that counts
+// of a type is its size.
+template <class Bits>
+void pool_turned(const frcnn::Problem& problem, const frcnn::Roi* rois, const void* features, void* output,
+                 int32_t* argmax, int64_t begin, int64_t end) {
+  const int64_t bins = problem.P_h * problem.P_w, each = bins * problem.C;
+  std::vector<Bits> pooled(static_cast<size_t>(each));
+  std::vector<int32_t> places(static_cast<size_t>(argmax ? each : 0));
+  frcnn::Problem single = problem;
+  single.R = 1;
+  for (int64_t i = begin; i < end; ++i) {
+    frcnn::forward(single, rois + i, features, pooled.data(), argmax ? places.data() : nullptr, 0, bins);
+    turn(pooled.data(), bins, problem.C, static_cast<Bits*>(output) + i * each);
+    if (argmax) turn(places.data(), bins, problem.C, argmax + i * each);
+  }
 }
 
 std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int64_t P_h, int64_t P_w,
@@ -66,20 +90,28 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
       problem_of(native_type(input, "input"), profile, input.sizes(), {boxes.size(0), input.size(1), P_h, P_w});
   const std::vector<frcnn::Roi> rois = project(problem, boxes, spatial_scale, validate);
   const Tensor features = input.contiguous(MemoryFormat::ChannelsLast);
+  const bool last = is_channels_last(input);
+  const auto layout = last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
   const std::vector<int64_t> shape = {problem.R, problem.C, P_h, P_w};
-  const Tensor output = at::empty(shape, input.options(), MemoryFormat::ChannelsLast);
+  const Tensor output = at::empty(shape, input.options(), layout);
   const auto indices = input.options().dtype(at::kInt);
-  const Tensor argmax = with_argmax ? at::empty(shape, indices, MemoryFormat::ChannelsLast) : at::empty({0}, indices);
-  int32_t* const places = with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr;
-  int64_t cells = 1;
+  const Tensor argmax = with_argmax ? at::empty(shape, indices, layout) : at::empty({0}, indices);
+  if (output.numel() == 0) return {output, argmax};
+
+  int64_t cells = 0;
   for (const frcnn::Roi& roi : rois) cells += std::min<int64_t>(roi.h, problem.H) * std::min<int64_t>(roi.w, problem.W);
-  const int64_t units = output.numel() == 0 ? 0 : frcnn::forward_units(problem);
-  at::parallel_for(0, units, kGrain / (1 + cells * problem.C / std::max<int64_t>(units, 1)) + 1,
-                   [&](int64_t begin, int64_t end) {
-                     frcnn::forward(problem, rois.data(), features.const_data_ptr(), output.mutable_data_ptr(), places,
-                                    begin, end);
-                   });
-  return {in_format_of(input, output), with_argmax ? in_format_of(input, argmax) : argmax};
+  const auto size = input.element_size();
+  const auto pool = last        ? frcnn::forward
+                    : size == 2 ? pool_turned<uint16_t>
+                    : size == 4 ? pool_turned<uint32_t>
+                                : pool_turned<uint64_t>;
+  const int64_t units = last ? frcnn::forward_units(problem) : problem.R;
+  const int64_t elements_in_unit = (cells * problem.C + output.numel()) / units;
+  at::parallel_for(0, units, std::max<int64_t>(1, kGrain / (1 + elements_in_unit)), [&](int64_t begin, int64_t end) {
+    pool(problem, rois.data(), features.const_data_ptr(), output.mutable_data_ptr(),
+         with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr, begin, end);
+  });
+  return {output, argmax};
 }
 
 void check_argmax(const frcnn::Problem& problem, const Tensor& argmax) {
@@ -103,7 +135,7 @@ Tensor backward(const Tensor& grad, const Tensor& argmax, const Tensor& boxes, a
     frcnn::backward(problem, rois.data(), gradients.const_data_ptr(), places.const_data_ptr<int32_t>(),
                     sums.mutable_data_ptr(), begin, end);
   });
-  return in_format_of(argmax, sums);
+  return is_channels_last(argmax) ? sums : sums.contiguous();
 }
 
 }  // namespace

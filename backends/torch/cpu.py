@@ -23,8 +23,7 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
 
     Raises ValueError naming the argument and the first offending row; UnavailableBackend without a compiler.
     """
-    operators = _operators()
-    return operators.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate)
+    return load().forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate)
 
 
 def backward(grad, argmax, boxes, input_size, spatial_scale, profile, *, validate=True):
@@ -36,11 +35,15 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, *, validat
     The sum has one order, whatever the number of threads. Half types are added up in float32 and rounded once.
     Raises ValueError naming the argument and the first offending row; UnavailableBackend without a compiler.
     """
-    return _operators().backward(grad, argmax, boxes, input_size, spatial_scale, profile, validate)
+    return load().backward(grad, argmax, boxes, input_size, spatial_scale, profile, validate)
 
 
 @functools.cache
-def _operators():
+def load():
+    """The private operators, torch.ops.frcnn_native; compiles (about 15 seconds, once) or takes the cache.
+
+    Raises UnavailableBackend where there is no compiler.
+    """
     root = Path(torch.__file__).parent
     flags = [
         f"-isystem{root / 'include'}",

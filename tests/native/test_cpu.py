@@ -30,6 +30,12 @@ both_profiles = pytest.mark.parametrize("profile", PROFILES)
 all_types = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: np.dtype(kind).name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Before the tests, so that none of them counts the compilation in its time, or tries it again in vain."""
+    cpu.load()
+
+
 def tensor(array, memory_format=torch.contiguous_format):
     array = np.ascontiguousarray(array)
     if array.dtype == ml_dtypes.bfloat16:
