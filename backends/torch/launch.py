@@ -14,7 +14,6 @@ from frcnn.backends.torch.arguments import first_unusable, memory_format
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 _INTERPRETED_TILE = 2**16  # elements: few programs, each of NumPy arrays that stay in the processor's cache
-_COMPILED_TILE = 512  # elements: 4 a thread at the default of 4 warps
 
 
 @functools.cache
@@ -66,7 +65,7 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
     if validate and bool((rois[:, 0] < 0).any()):
         raise ValueError(first_unusable(boxes, spatial_scale, N))
     if output.numel():
-        grid, BINS, BLOCK_C = _bin_tiles(shape, input)
+        grid, tile = _bin_tiles(shape, input)
         with _code_for(input) as code:
             code.forward[grid](
                 *(_bits(input), rois, _bits(output), argmax, shape[0], C, H, W, pooled_height, pooled_width),
@@ -74,8 +73,7 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
                 CAFFE=profile == "caffe-2015",
                 BF16=input.dtype is torch.bfloat16,
                 WITH_ARGMAX=with_argmax,
-                BINS=BINS,
-                BLOCK_C=BLOCK_C,
+                **tile,
                 enable_fp_fusion=False,
             )
     return output, argmax
@@ -100,11 +98,9 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, determinis
         strides = (*grad.stride(), *argmax.stride(), total.stride(0), total.stride(1), total.stride(3))
         with _code_for(grad) as code:
             if deterministic:
-                kernel, (grid, CELLS, BLOCK_C) = code.gather, _cell_tiles(input_size, grad)
-                tile = {"CELLS": CELLS, "BLOCK_C": BLOCK_C}
+                kernel, (grid, tile) = code.gather, _cell_tiles(input_size, grad)
             else:
-                kernel, (grid, BINS, BLOCK_C) = code.scatter, _bin_tiles(grad.shape, grad)
-                tile = {"BINS": BINS, "BLOCK_C": BLOCK_C}
+                kernel, (grid, tile) = code.scatter, _bin_tiles(grad.shape, grad)
             kernel[grid](
                 *(_bits(grad), argmax, rois, total, *sizes, *strides),
                 CAFFE=caffe,
@@ -154,29 +150,27 @@ def _code_for(tensor):
 
 
 def _bin_tiles(shape, tensor):
-    """Grid, BINS and BLOCK_C for outputs of this shape (R, C, P_h, P_w)."""
+    """Grid and tile for outputs of this shape (R, C, P_h, P_w)."""
     R, C, P_h, P_w = shape
     bins = R * P_h * P_w
     if bins >= 2**31:
-        raise NotImplementedError(
-            f"the Triton kernels count sub-windows in int32, and {R} x {P_h} x {P_w} are too many"
-        )
-    if _interprets(tensor):
-        BLOCK_C = _power_of_two(C, _INTERPRETED_TILE)
-        BINS = _power_of_two(bins, _INTERPRETED_TILE // BLOCK_C)
-    else:
-        BLOCK_C = _power_of_two(C, 128)
-        BINS = _power_of_two(bins, max(1, 128 // BLOCK_C))  # neighbours differ in size, and a tile takes the largest
-    return (_cdiv(bins, BINS), _cdiv(C, BLOCK_C)), BINS, BLOCK_C
+        raise NotImplementedError(f"the Triton kernels count sub-windows in int32; {R} x {P_h} x {P_w} are too many")
+    # Bins differ in size and a tile takes the largest one's time: on a GPU a tile has one, unless channels are few.
+    most, of_channels = (_INTERPRETED_TILE,) * 2 if _interprets(tensor) else (128, 128)
+    BLOCK_C = _power_of_two(C, of_channels)
+    BINS = _power_of_two(bins, most // BLOCK_C)
+    return (_cdiv(bins, BINS), _cdiv(C, BLOCK_C)), {"BINS": BINS, "BLOCK_C": BLOCK_C}
 
 
 def _cell_tiles(shape, tensor):
-    """Grid, CELLS and BLOCK_C for maps of this shape (N, C, H, W)."""
+    """Grid and tile for maps of this shape (N, C, H, W)."""
     N, C, H, W = shape
-    largest, most = (_INTERPRETED_TILE, _INTERPRETED_TILE) if _interprets(tensor) else (_COMPILED_TILE, 64)
-    BLOCK_C = _power_of_two(C, most)
-    CELLS = _power_of_two(H * W, largest // BLOCK_C)
-    return (N * _cdiv(H * W, CELLS), _cdiv(C, BLOCK_C)), CELLS, BLOCK_C
+    most, of_channels = (_INTERPRETED_TILE,) * 2 if _interprets(tensor) else (512, 64)
+    BLOCK_C = _power_of_two(C, of_channels)
+    CELLS = _power_of_two(H * W, most // BLOCK_C)
+    # One RoI at a time on a GPU, where most RoIs pass by a tile; as many as fit where each pass costs the same.
+    ROIS = most // (CELLS * BLOCK_C) if _interprets(tensor) else 1
+    return (N * _cdiv(H * W, CELLS), _cdiv(C, BLOCK_C)), {"ROIS": ROIS, "CELLS": CELLS, "BLOCK_C": BLOCK_C}
 
 
 def _bits(tensor):

@@ -1,8 +1,8 @@
 """RoI pooling in Triton: projection, forward, and two ways to run Eq. 4 backward. Device code only; launch.py calls it.
 
 Symbols as in spec/roi-pool.md: N images, C channels, map H x W; R RoIs; output grid P_h x P_w. A tile is
-[BINS, BLOCK_C] (the bins of all RoIs counted through, times channels) or [CELLS, BLOCK_C] (cells of one map, times
-channels). A RoI on the map is five int32: image, r, c, h, w; image -1 where it must not be pooled.
+[BINS, BLOCK_C] (the bins of all RoIs counted through, times channels) or [ROIS, CELLS, BLOCK_C] (RoIs, times cells of
+one map, times channels). A RoI on the map is five int32: image, r, c, h, w; image -1 where it must not be pooled.
 
 Bytes moved, with s the size of a feature and A the mean number of cells in a sub-window:
     project    reads 5 R s_boxes; writes 20 R.
@@ -147,26 +147,29 @@ def forward(
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     in_channel = (channel < C)[None, :]
     channel = tl.cast(channel, tl.int64)[None, :]
-    source = features + (tl.cast(image, tl.int64)[:, None] * in_n + channel * in_c)
-    best = tl.full((BINS, BLOCK_C), -3.4028234663852886e38, tl.float32)  # -FLT_MAX, where the original's maximum starts
-    winner = tl.full((BINS, BLOCK_C), -1, tl.int32)
+    source = tl.cast(image, tl.int64) * in_n + tl.cast(top, tl.int64) * in_h + tl.cast(left, tl.int64) * in_w
+    source = features + (source[:, None] + channel * in_c)
+    first = (top * W + left)[:, None]
+    if CAFFE:  # the original's maximum starts from -FLT_MAX and no cell
+        best = tl.full((BINS, BLOCK_C), -3.4028234663852886e38, tl.float32)
+        winner = tl.full((BINS, BLOCK_C), -1, tl.int32)
+    else:  # the first cell, should all be -inf
+        best = tl.full((BINS, BLOCK_C), float("-inf"), tl.float32)
+        winner = tl.where(filled[:, None] & in_channel, first, -1)
     for y in range(0, rows):
-        row = top + y
-        row_at = tl.cast(row, tl.int64) * in_h
-        in_row = filled & (row < bottom)
+        row = source + tl.cast(y, tl.int64) * in_h
+        number = first + y * W
+        in_row = filled & (y < bottom - top)
         for x in range(0, columns):
-            column = left + x
-            mask = (in_row & (column < right))[:, None] & in_channel
-            cell = tl.load(source + (row_at + tl.cast(column, tl.int64) * in_w)[:, None], mask=mask, other=0)
+            mask = (in_row & (x < right - left))[:, None] & in_channel
+            cell = tl.load(row + tl.cast(x, tl.int64) * in_w, mask=mask, other=0)
             if BF16:
                 cell = (cell.to(tl.int32) << 16).to(tl.float32, bitcast=True)
             cell = cell.to(tl.float32)
-            if CAFFE:
-                wins = mask & (cell > best)
-            else:  # the first cell, or a larger one, or the first NaN; nothing beats a NaN
-                wins = mask & ((winner < 0) | ((best == best) & ((cell > best) | (cell != cell))))
+            # exact: a larger one, or the first NaN, which nothing beats
+            wins = mask & ((cell > best) if CAFFE else ((best == best) & ~(cell <= best)))
             best = tl.where(wins, cell, best)
-            winner = tl.where(wins, (row * W + column)[:, None], winner)
+            winner = tl.where(wins, number + x, winner)
 
     best = tl.where(filled[:, None], best, 0.0)
     out_mask = there[:, None] & in_channel
@@ -268,61 +271,65 @@ def gather(
     to_cell,
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
+    ROIS: tl.constexpr,
     CELLS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Sum up, cell by cell, the gradients of the outputs whose argmax it is, in the order of RoIs and bins.
+    """Sum up, cell by cell, the gradients of the outputs whose argmax it is: ROIS RoIs at a time, in one order.
 
-    One order, that of the reference, so repeatable bitwise. Clauses roi-pool.backward, .backward-sum, .determinism.
-    An argmax outside its own bin, which no forward pass writes, is never met here; scatter would add it.
+    Clauses roi-pool.backward, .backward-sum, .repeatable. An argmax outside its own bin, which no forward pass writes,
+    is never met here; scatter would add it.
     """
     tiles = (H * W + CELLS - 1) // CELLS
     image, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
-    cell = tile * CELLS + tl.arange(0, CELLS)
+    cell = (tile * CELLS + tl.arange(0, CELLS))[None, :]
     in_map = cell < H * W
     row, column = cell // W, cell % W
-    row_first, row_last = tile * CELLS // W, tl.minimum((tile * CELLS + CELLS - 1) // W, H - 1)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    in_channel = channel < C
+    in_channel = (channel < C)[None, None, :]
     channel = tl.cast(channel, tl.int64)
 
     total = tl.full((CELLS, BLOCK_C), 0.0, tl.float32)
-    for i in range(0, R):
-        roi = rois + i * 5
-        r, h = tl.load(roi + 1), tl.load(roi + 3)
-        if (tl.load(roi) == image) & (r <= row_last) & (r + h > row_first):
-            c, w = tl.load(roi + 2), tl.load(roi + 4)
-            y, x = row - r, column - c
-            within = in_map & (y >= 0) & (y < h) & (x >= 0) & (x < w)
-            y, x = tl.where(within, y, 0), tl.where(within, x, 0)
+    for block in range(0, R, ROIS):
+        i = block + tl.arange(0, ROIS)
+        there = i < R
+        roi = rois + tl.cast(i, tl.int64) * 5
+        here = there & (tl.load(roi, mask=there, other=-1) == image)
+        h = tl.load(roi + 3, mask=here, other=1)[:, None]
+        w = tl.load(roi + 4, mask=here, other=1)[:, None]
+        y = row - tl.load(roi + 1, mask=here, other=0)[:, None]
+        x = column - tl.load(roi + 2, mask=here, other=0)[:, None]
+        within = here[:, None] & in_map & (y >= 0) & (y < h) & (x >= 0) & (x < w)
+        found = tl.reduce(tl.where(within, 1, 0), 1, tl.standard._elementwise_max)
+        if tl.reduce(found, 0, tl.standard._elementwise_max) > 0:
             if CAFFE:  # roi-pool.backward-dropped: the bins that float32 division finds for the cell
                 bin_h = tl.div_rn(tl.cast(h, tl.float32), tl.cast(P_h, tl.float32))
                 bin_w = tl.div_rn(tl.cast(w, tl.float32), tl.cast(P_w, tl.float32))
-                p_first = tl.floor(tl.div_rn(tl.cast(y, tl.float32), bin_h)).to(tl.int64)
-                q_first = tl.floor(tl.div_rn(tl.cast(x, tl.float32), bin_w)).to(tl.int64)
-                p_end = tl.ceil(tl.div_rn(tl.cast(y + 1, tl.float32), bin_h)).to(tl.int64)
-                q_end = tl.ceil(tl.div_rn(tl.cast(x + 1, tl.float32), bin_w)).to(tl.int64)
+                p_first = tl.floor(tl.div_rn(tl.cast(tl.where(within, y, 0), tl.float32), bin_h)).to(tl.int64)
+                q_first = tl.floor(tl.div_rn(tl.cast(tl.where(within, x, 0), tl.float32), bin_w)).to(tl.int64)
+                p_end = tl.ceil(tl.div_rn(tl.cast(tl.where(within, y + 1, 0), tl.float32), bin_h)).to(tl.int64)
+                q_end = tl.ceil(tl.div_rn(tl.cast(tl.where(within, x + 1, 0), tl.float32), bin_w)).to(tl.int64)
             else:  # bin p holds offset y where floor(y P / h) <= p < ceil((y + 1) P / h)
-                y, x = tl.cast(y, tl.int64) * P_h, tl.cast(x, tl.int64) * P_w
-                p_first, p_end = y // h, (y + P_h + h - 1) // h
-                q_first, q_end = x // w, (x + P_w + w - 1) // w
-            p_end, q_end = tl.minimum(p_end, P_h), tl.minimum(q_end, P_w)
-            bins_high = tl.reduce(tl.where(within, p_end - p_first, 0), 0, tl.standard._elementwise_max)
-            bins_wide = tl.reduce(tl.where(within, q_end - q_first, 0), 0, tl.standard._elementwise_max)
-            grad_roi = grad + (tl.cast(i, tl.int64) * grad_r + channel * grad_c)[None, :]
-            argmax_roi = argmax + (tl.cast(i, tl.int64) * arg_r + channel * arg_c)[None, :]
-            for high in range(0, bins_high.to(tl.int32)):
-                p = p_first + high
-                in_row = within & (p < p_end)
-                for wide in range(0, bins_wide.to(tl.int32)):
-                    q = q_first + wide
-                    mask = (in_row & (q < q_end))[:, None] & in_channel[None, :]
-                    winner = tl.load(argmax_roi + (p * arg_h + q * arg_w)[:, None], mask=mask, other=-1)
-                    hit = mask & (winner == cell[:, None])
-                    value = tl.load(grad_roi + (p * grad_h + q * grad_w)[:, None], mask=hit, other=0)
+                y_times, x_times = tl.cast(y, tl.int64) * P_h, tl.cast(x, tl.int64) * P_w
+                p_first, p_end = y_times // h, (y_times + P_h + h - 1) // h
+                q_first, q_end = x_times // w, (x_times + P_w + w - 1) // w
+            high = tl.where(within, tl.minimum(p_end, P_h) - p_first, 0).to(tl.int32)  # bins that hold the cell
+            wide = tl.where(within, tl.minimum(q_end, P_w) - q_first, 0).to(tl.int32)
+            highest = tl.reduce(high, 1, tl.standard._elementwise_max)
+            widest = tl.reduce(wide, 1, tl.standard._elementwise_max)
+            at_roi, own = tl.cast(i, tl.int64)[:, None], channel[None, None, :]
+            grad_at = grad + ((at_roi * grad_r + p_first * grad_h + q_first * grad_w)[:, :, None] + own * grad_c)
+            argmax_at = argmax + ((at_roi * arg_r + p_first * arg_h + q_first * arg_w)[:, :, None] + own * arg_c)
+            for p in range(0, tl.reduce(highest, 0, tl.standard._elementwise_max)):
+                for q in range(0, tl.reduce(widest, 0, tl.standard._elementwise_max)):
+                    mask = ((p < high) & (q < wide))[:, :, None] & in_channel
+                    winner = tl.load(argmax_at + (p * arg_h + q * arg_w), mask=mask, other=-1)
+                    hit = mask & (winner == cell[:, :, None])
+                    value = tl.load(grad_at + (p * grad_h + q * grad_w), mask=hit, other=0)
                     if BF16:
                         value = (value.to(tl.int32) << 16).to(tl.float32, bitcast=True)
-                    total += value.to(tl.float32)
+                    total += tl.reduce(value.to(tl.float32), 0, tl.standard._sum_combine)
 
+    cell = tl.reshape(cell, (CELLS,))
     to = tl.cast(image, tl.int64) * to_n + channel[None, :] * to_c + tl.cast(cell, tl.int64)[:, None] * to_cell
-    tl.store(grad_features + to, total, mask=in_map[:, None] & in_channel[None, :])
+    tl.store(grad_features + to, total, mask=(cell < H * W)[:, None] & (channel < C)[None, :])

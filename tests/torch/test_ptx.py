@@ -14,7 +14,7 @@ from triton.compiler import ASTSource
 from frcnn.backends.torch import launch
 
 TYPES = {"float32": ("*fp32", False), "float16": ("*fp16", False), "bfloat16": ("*i16", True)}
-TILES = {"project": {"ROIS": 128}, "gather": {"CELLS": 8, "BLOCK_C": 64}}
+TILES = {"project": {"ROIS": 128}, "gather": {"ROIS": 1, "CELLS": 8, "BLOCK_C": 64}}
 BIN_TILE = {"BINS": 1, "BLOCK_C": 128}
 
 # An instruction on floating-point numbers, from its name to its last type.
