@@ -65,7 +65,6 @@ def prepare(
     proposals: Path | None,
     *,
     count: int,
-    boxes_per_image: int,
     cache: Path,
     progress: Callable[[str], None],
 ) -> list[Path]:
@@ -74,7 +73,6 @@ def prepare(
     voc_root: the VOCdevkit folder, which holds VOC2007 (or, failing that, another year).
     weights: VGG16's convolutions, see `vgg16.load_weights`.
     proposals: .npz with ids, offsets and boxes; None takes selective_search_fast.npz beside the VOCdevkit folder.
-    boxes_per_image: taken evenly from a photograph's list, all of them where it has fewer.
     cache: made if it does not exist.
     progress: called with one line for each photograph.
 
@@ -91,10 +89,9 @@ def prepare(
     photographs = []
     for image_id in image_ids:
         jpeg = _existing(year / "JPEGImages" / f"{image_id}.jpg", "a photograph that the devkit's val list names")
-        found = boxes[image_id]
-        kept = found[_evenly(len(found), min(boxes_per_image, len(found)))].astype(np.float64)
-        key = hashlib.sha256((recipe + _digest(jpeg)).encode() + kept.tobytes()).hexdigest()
-        photographs.append(_Photograph(image_id, jpeg, kept, Path(cache) / f"{image_id}-{key}.npz"))
+        found = boxes[image_id].astype(np.float64)
+        key = hashlib.sha256((recipe + _digest(jpeg)).encode() + found.tobytes()).hexdigest()
+        photographs.append(_Photograph(image_id, jpeg, found, Path(cache) / f"{image_id}-{key}.npz"))
     _compute_missing(photographs, Path(weights), progress)
     return [photograph.cached for photograph in photographs]
 

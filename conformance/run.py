@@ -19,7 +19,7 @@ from frcnn.conformance.describe import describe
 from frcnn.conformance.plugin import Run
 
 DEFAULT_BACKENDS = ("reference", "torch", "torch-triton", "tf")
-PHOTOGRAPHS, BOXES = 20, 128
+PHOTOGRAPHS = 20
 OPERATORS = Path(__file__).parent / "operators"
 
 
@@ -90,15 +90,10 @@ def _photographs(request, console):
             request.weights,
             request.proposals,
             count=PHOTOGRAPHS,
-            boxes_per_image=BOXES,
             cache=cache.folder("photographs"),
             progress=status.update,
         )
-    return tuple(map(str, paths)), {
-        "photographs": len(paths),
-        "boxes_per_photograph": BOXES,
-        "maps": [p.stem for p in paths],
-    }
+    return tuple(map(str, paths)), {"photographs": len(paths), "maps": [p.stem for p in paths]}
 
 
 def _hold(asked, described, seed, out, console):

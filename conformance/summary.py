@@ -105,11 +105,16 @@ def _facts(head, body):
     if reason := head["real"].get("reason"):
         return [f"real input skipped: {reason}"]
     facts = [result["facts"] for result in body if result["group"] == "real"]
-    differ, bins = (sum(f.get(key, 0) for f in facts) for key in ("bins_that_differ", "bins"))
     subsets = sorted({f["subset"] for f in facts if "subset" in f})
     sentences = [f"{head['real']['photographs']} photographs, of each {' or '.join(subsets)}"] if subsets else []
-    if bins:
-        sentences.append(f"the profiles exact and caffe-2015 differ in {differ} of {bins} bins ({differ / bins:.3%})")
+    boxes, boxes_apart, bins, bins_apart = (
+        sum(f.get(key, 0) for f in facts) for key in ("boxes", "boxes_apart", "bins", "bins_apart")
+    )
+    if boxes:
+        sentences.append(
+            f"profiles exact and caffe-2015: {boxes_apart} of {boxes} boxes have different windows, "
+            f"{bins_apart} of {bins} bins differ"
+        )
     return sentences
 
 
