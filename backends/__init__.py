@@ -88,15 +88,17 @@ def load(name: str, device: str = "cpu") -> Backend:
     target = registered.get(name, name)
     module_name, _, class_name = target.partition(":")
     if not class_name:
+        known = ", ".join(sorted(registered))
         raise UnknownBackend(
-            f"no backend is called {name!r}; registered: {', '.join(sorted(registered))}; or name a class, package.module:Class"
+            f"no backend is called {name!r}; registered: {known}; or name a class, package.module:Class"
         )
     try:
         factory = getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         if name in registered:
+            extra = module_name.split(".")[2]
             raise UnavailableBackend(
-                f"backend {name} needs {error.name}, which is not installed: pip install 'frcnn[{module_name.split('.')[2]}]'"
+                f"backend {name} needs {error.name}, which is not installed: pip install 'frcnn[{extra}]'"
             ) from error
         raise UnknownBackend(f"{name}: there is no module {error.name}") from error
     except AttributeError as error:

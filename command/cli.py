@@ -72,6 +72,23 @@ def verify(files) -> None:
         )
 
 
+@report.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--into", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Put it between this page's marks."
+)
+def table(files, into) -> None:
+    """One line for each report: who, what ran, how much, the verdict, and what real input showed."""
+    from frcnn.conformance import summary
+    from frcnn.conformance.report import read
+
+    text = summary.verdicts([read(file) for file in files])
+    if into is None:
+        click.echo(text)
+    else:
+        into.write_text(summary.replaced(into.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
 @main.group()
 def spec() -> None:
     """Read the spec."""

@@ -104,7 +104,7 @@ def _shape_of(array):
 
 
 def pattern(name, shape, dtype=np.float32):
-    """Features (N, C, H, W) that give a window away: "rising" numbers the cells of each map, "falling" is its negative."""
+    """Features (N, C, H, W) that give a window away: "rising" numbers each map's cells, "falling" is its negative."""
     N, C, H, W = shape
     ramp = np.arange(H * W, dtype=np.float64).reshape(H, W)
     maps = {"rising": ramp, "falling": -ramp, "ones": np.ones((H, W))}

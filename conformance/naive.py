@@ -1,7 +1,7 @@
 """RoI max pooling a second time, as naively as can be: what the reference itself is held to.
 
-Nothing is shared with `frcnn.reference`. Where that has closed formulas on arrays, this has exact fractions, one cell at
-a time, and asks of every cell whether it belongs to the sub-window: an interval that overlaps another.
+Nothing is shared with `frcnn.reference`. Where that has closed formulas on arrays, this has exact fractions, one cell
+at a time, and asks of every cell whether it belongs to the sub-window: an interval that overlaps another.
 """
 
 from fractions import Fraction
@@ -80,11 +80,9 @@ def _largest(image, cells, profile):
     best, place = (None, -1) if profile == "exact" else (-FLT_MAX, -1)
     for y, x in cells:
         value = float(image[y, x])
-        if profile == "exact":
-            wins = best is None or (best == best and (value != value or value > best))
-        else:
-            wins = value > best
-        if wins:
+        first = profile == "exact" and best is None
+        first_nan = profile == "exact" and value != value and best == best
+        if first or first_nan or value > best:
             best, place = value, y * W + x
     if place < 0:
         with np.errstate(over="ignore"):

@@ -1,7 +1,7 @@
 """A report: what one backend was found to do, in JSON lines that a paper can cite.
 
-A header (who, what, where, which suite), one result a test in the order of the suite, a footer (counts, verdict, id). The
-id is a hash of everything but times, so that a report can be named and a changed one shows.
+A header (who, what, where, which suite), one result a test in the order of the suite, a footer (counts, verdict, id).
+The id is a hash of everything but times, so that a report can be named and a changed one shows.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class Unversioned(InvalidReport):
     """The backend's version names a release: "main" is a different program tomorrow."""
 
 
-def header(run, described, plan, real, seed) -> dict:
+def header(run, described, plan, real, seed, started) -> dict:
     """The first line. described: what the backend says of itself; real: what the photographs were, or why none."""
     return {
         "kind": "header",
@@ -59,13 +59,14 @@ def header(run, described, plan, real, seed) -> dict:
         "backend": described,
         "device": run.device,
         "effort": run.effort,
+        "examples": run.examples,
         "clauses": list(run.clauses),
         "seed": seed,
         "planned": len(plan),
         "real": real,
         "machine": machine(),
         "versions": {name: _version(name) for name in ("numpy", "hypothesis", "pytest", "ml-dtypes")},
-        "started": now(),
+        "started": started,
     }
 
 

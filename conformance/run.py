@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frcnn import cache, spec
 from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
-from frcnn.conformance.plugin import Run
+from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run
 
 DEFAULT_BACKENDS = ("reference", "torch", "torch-triton", "tf")
 PHOTOGRAPHS = 20
@@ -60,9 +60,12 @@ def run(request: Request, console: Console) -> bool:
     request.out.mkdir(parents=True, exist_ok=True)
     reports = []
     for name in request.backends:
-        asked = Run(name, request.device, request.effort, request.clauses, maps, real.get("reason", ""), "")
+        executed = described[name]["executed"]
+        examples = (EXAMPLES_INTERPRETED if executed == "interpreter" else EXAMPLES)[request.effort]
+        started = report.now()
+        asked = Run(name, request.device, request.effort, examples, request.clauses, maps, real.get("reason", ""), "")
         plan, lines = _hold(asked, described[name], seed, request.out, console)
-        head = report.header(asked, described[name], plan, real, seed)
+        head = report.header(asked, described[name], plan, real, seed, started)
         body = report.results(plan, lines)
         foot = report.footer(head, body)
         report.write(request.out / f"{file_name(described[name]['name'])}.jsonl", [head, *body, foot])

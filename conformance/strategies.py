@@ -1,7 +1,7 @@
 """Hypothesis strategies: input that is hostile on purpose.
 
-Corners sit on half cells and beside them, extents are those where float32 and integers part, RoIs are malformed or leave
-the map, values tie, are signed zeros, NaN and infinite, image indices are unsorted and at both ends.
+Corners sit on half cells and beside them, extents are those where float32 and integers part, RoIs are malformed or
+leave the map, values tie, are signed zeros, NaN and infinite, image indices are unsorted and at both ends.
 """
 
 import numpy as np

@@ -24,21 +24,43 @@ def closing_lines(reports, out) -> list[str]:
     return [*lines, f"reports: {out / 'index.md'}"]
 
 
-def index(reports) -> str:
-    """reports/index.md: verdicts, the table, clause by backend, reasons, real input, how each was run."""
-    names = [head["backend"]["name"] for head, _, _ in reports]
-    verdicts = [
+def verdicts(reports) -> str:
+    """One line for each report as a Markdown table, and below it what was run and what real input showed."""
+    rows = [
         {
             "backend": head["backend"]["name"],
             "verdict": foot["verdict"],
             "version": head["backend"]["version"],
             "executed": head["backend"]["executed"],
-            "device": head["device"],
-            "examples": foot["examples"],
-            "report id": f"`{foot['id'][:16]}`",
+            "examples a property": head["examples"],
+            **{outcome: foot["counts"][outcome] for outcome in OUTCOMES},
+            "calls compared": foot["examples"],
+            "report": f"`{foot['id'][:12]}`",
         }
         for head, _, foot in reports
     ]
+    head = reports[0][0]
+    facts = dict.fromkeys(fact for head, body, _ in reports for fact in _facts(head, body))
+    said = [
+        f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`; "
+        f"{head['machine']['processor']}, {head['machine']['cores']} cores, {head['started'][:10]}.",
+        *facts,
+    ]
+    return "\n".join([tabulate(rows, headers="keys", tablefmt="github"), "", *(f"- {line}" for line in said)])
+
+
+def replaced(page, text) -> str:
+    """The page with text between its marks, `<!-- begin: ... -->` and `<!-- end -->`; ValueError without them."""
+    begin = page.find("<!-- begin: frcnn report table")
+    start, end = page.find("-->", begin) + len("-->"), page.find("<!-- end -->", begin)
+    if begin < 0 or end < start:
+        raise ValueError("the page has no marks `<!-- begin: frcnn report table ... -->` and `<!-- end -->`")
+    return f"{page[:start]}\n{text}\n{page[end:]}"
+
+
+def index(reports) -> str:
+    """reports/index.md: verdicts, the table, clause by backend, reasons, real input, how each was run."""
+    names = [head["backend"]["name"] for head, _, _ in reports]
     head = reports[0][0]
     machine, versions = head["machine"], head["versions"]
     asked = ", ".join(head["clauses"]) or "all"
@@ -61,7 +83,7 @@ def index(reports) -> str:
             + ".",
             f"Started {head['started']}.",
             "",
-            tabulate(verdicts, headers="keys", tablefmt="github"),
+            verdicts(reports),
             "",
             "## By group",
             "",
@@ -124,9 +146,8 @@ def _reasons(head, body):
     lines = []
     for outcome in ("crashed", "failed"):
         for result in (r for r in body if r["outcome"] == outcome):
-            lines.append(
-                f"{name}: **{outcome}** `{result['test']}` ({', '.join(result['clauses'])})\n\n{_quoted(result['reason'])}"
-            )
+            clauses = ", ".join(result["clauses"])
+            lines.append(f"{name}: **{outcome}** `{result['test']}` ({clauses})\n\n{_quoted(result['reason'])}")
     for outcome in ("missing", "skipped"):
         reasons: dict[str, int] = {}
         for result in (r for r in body if r["outcome"] == outcome):

@@ -1,10 +1,16 @@
 """Every error bound of the suite, with its derivation. No test holds a tolerance of its own.
 
-| what | bound | why |
-|---|---|---|
-| forward, argmax | none: bit for bit | pooling selects, it does not compute |
-| backward | (n - 1) u / (1 - (n - 1) u) * sum abs(g) * (1 + u') + u' * abs(sum) | recursive summation of n terms in a type with unit roundoff u, in any order (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 4.2), then one rounding to the result's type with unit roundoff u' |
-| inner product of gradient and weights | sum bound(cell) * abs(weight), and gamma(n + 1) in float64 for the n products | each gradient is off by its bound; an inner product of n terms, the same, 3.1 |
+forward, argmax
+    No bound: bit for bit. Pooling selects, it does not compute.
+
+backward, a cell that receives n gradients g
+    (n - 1) u / (1 - (n - 1) u) * sum |g| * (1 + u') + u' * |sum|
+    Recursive summation of n terms in a type with unit roundoff u, in any order (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed., 4.2), then one rounding to the result's type with unit roundoff u'.
+
+inner product of gradient and weights
+    sum bound(cell) * |weight|, and gamma(n + 1) * sum |product| for the n products in float64
+    Each gradient is off by at most its bound; an inner product of n terms (the same, 3.1).
 
 All are computed in float64, whose own roundoff is added where the result is float64 as well.
 """

@@ -24,9 +24,9 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
 
     Returns output (R, C, P_h, P_w) of the features' type, and argmax int64 of the same shape.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: the paper, section 2.1. Clauses: all of spec/roi-pool.md but those on the gradient. The output does not depend on whether
-    argmax is looked at (roi-pool.argmax-optional), nor R = 0 (roi-pool.no-rois) or a 1 x 1 map (roi-pool.one-cell) on
-    a case of their own; loops run in one order (roi-pool.repeatable).
+    Source: the paper, section 2.1. Clauses: all of spec/roi-pool.md but those on the gradient; R = 0, a 1 x 1 map and
+    an argmax nobody looks at are no cases of their own (roi-pool.no-rois, roi-pool.one-cell, roi-pool.argmax-optional),
+    and the loops run in one order (roi-pool.repeatable).
 
     >>> features = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     >>> roi_pool(features, np.float32([[0, 0, 0, 3, 3]]), 2)[0].tolist()
@@ -42,7 +42,7 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
 
     argmax = np.full((len(rois), C, P_h, P_w), -1, np.int64)
     output = np.zeros(argmax.shape, features.dtype)  # roi-pool.empty: 0 and -1 where no window is pooled
-    comparable = _widened(features)
+    comparable, start = _widened(features), _start(features.dtype)
     for i in np.flatnonzero(usable):  # roi-pool.roi-order, roi-pool.unchecked
         for p, (top, bottom) in enumerate(rows[i]):
             for q, (left, right) in enumerate(columns[i]):
@@ -50,7 +50,7 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
                     window = comparable[image[i], :, top:bottom, left:right]  # roi-pool.batch, roi-pool.channel
                     y, x = _first_maximum(window, profile)
                     argmax[i, :, p, q] = np.where(y < 0, -1, (top + y) * W + left + x)  # roi-pool.argmax
-                    output[i, :, p, q] = _start(features.dtype)
+                    output[i, :, p, q] = start
     i, c, p, q = np.nonzero(argmax >= 0)
     won = argmax[i, c, p, q]
     output[i, c, p, q] = features[image[i], c, won // W, won % W]  # roi-pool.max: the cell's own bits

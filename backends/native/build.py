@@ -6,7 +6,7 @@ Requirements, and their reasons:
   (-march=native). All of them are part of the cache's key, so that none is ever served to another.
 - Eight processes that start at once compile once: a lock per library, and the rest wait for it.
 - A library is there whole or not at all: it is written under another name and then renamed.
-- -ffp-contract=off and no -ffast-math: clauses roi-pool.projection and .grid count roundings.
+- -ffp-contract=off and no -ffast-math: clauses roi-pool.projection and roi-pool.grid count roundings.
 """
 
 import hashlib

@@ -137,7 +137,7 @@ def _check_profile(profile):
 def _as_float_tensor(name, value, shape):
     """`value` as a tensor of one of the four types, its shape checked as far as it is known; the op checks the rest.
 
-    Clauses roi-pool.error-rank, .error-type.
+    Clauses roi-pool.error-rank, roi-pool.error-type.
     """
     try:
         tensor = tf.convert_to_tensor(value)

@@ -1,7 +1,7 @@
 """What the torch API refuses, in the words of frcnn.reference.arguments, with torchvision's argument names.
 
-Clauses: roi-pool.error-rank, .error-type, .error-profile, .error-output-size, .error-scale, .error-image-index,
-.error-coordinate.
+Clauses: roi-pool.error-rank, roi-pool.error-type, roi-pool.error-profile, roi-pool.error-output-size,
+roi-pool.error-scale, roi-pool.error-image-index, roi-pool.error-coordinate.
 """
 
 import operator
@@ -66,7 +66,10 @@ def check_profile(profile):
 
 
 def check_shapes(input, boxes, pooled_height, pooled_width, profile):
-    """Clauses roi-pool.error-rank, .error-type, .error-profile, .error-output-size: what fake tensors show too."""
+    """What fake tensors show too.
+
+    Clauses: roi-pool.error-rank, roi-pool.error-type, roi-pool.error-profile, roi-pool.error-output-size.
+    """
     check_profile(profile)
     if input.dim() != 4:
         raise ValueError(f"input must have shape (N, C, H, W), got {tuple(input.shape)}")
@@ -135,7 +138,7 @@ def check_map(height, width):
 def first_unusable(boxes, spatial_scale, images):
     """The sentence for the first row that may not be pooled, "" if there is none.
 
-    Clauses: roi-pool.error-image-index, .error-coordinate.
+    Clauses: roi-pool.error-image-index, roi-pool.error-coordinate.
     """
     wide = boxes.detach().cpu()
     wide = wide.float() if wide.dtype.itemsize == 2 else wide

@@ -52,7 +52,7 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
 
     Raises NotImplementedError for float64; ValueError for the first unusable row of boxes with validate, which waits
     once for the device. Without it such a row pools to 0 with argmax -1.
-    Clauses: all of spec/roi-pool.md but .backward and its kin.
+    Clauses: all of spec/roi-pool.md but those on the gradient.
     """
     _check_types(input=input, boxes=boxes)
     N, C, H, W = input.shape
@@ -85,7 +85,8 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, determinis
     grad: (R, C, P_h, P_w), float16, bfloat16 or float32. argmax: int32, its shape; what is outside the map is dropped.
     input_size: (N, C, H, W). deterministic: one order of addition, by the gather kernel; else atomic additions.
 
-    Returns (N, C, H, W) of grad's type. Raises NotImplementedError for float64. Clauses roi-pool.backward and its kin.
+    Returns (N, C, H, W) of grad's type. Raises NotImplementedError for float64.
+    Clauses: roi-pool.backward and those after it.
     """
     _check_types(grad=grad, boxes=boxes)
     N, C, H, W = input_size

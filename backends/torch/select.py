@@ -13,7 +13,7 @@ def at_argmax(source, argmax, boxes, spatial_scale, profile):
     """source (N, C, H, W) at argmax (R, C, P_h, P_w), 0 where argmax is -1 or where backward drops the gradient.
 
     boxes: (R, 5), image index, x1, y1, x2, y2 in image pixels. Returns (R, C, P_h, P_w) in the strides of argmax.
-    Clauses: roi-pool.backward, .backward-dropped.
+    Clauses: roi-pool.backward, roi-pool.backward-dropped.
     """
     N, C, H, W = source.shape
     chosen = torch.empty_like(argmax, dtype=source.dtype)

@@ -45,9 +45,10 @@ def project(
     DROP_MALFORMED: tl.constexpr,
     ROIS: tl.constexpr,
 ):
-    """Take boxes (R, 5) to rois (R, 5). Clauses roi-pool.projection, .round, .extent, .unchecked.
+    """Take boxes (R, 5) to rois (R, 5).
 
-    DROP_MALFORMED is for the original's backward pass, which gives a malformed RoI no gradient (.backward-dropped).
+    DROP_MALFORMED is for the original's backward pass, which gives a malformed RoI no gradient.
+    Clauses: roi-pool.projection, roi-pool.round, roi-pool.extent, roi-pool.unchecked, roi-pool.backward-dropped.
     """
     i = tl.program_id(0) * ROIS + tl.arange(0, ROIS)
     here = i < R
@@ -126,7 +127,11 @@ def forward(
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Pool features into output and, WITH_ARGMAX, argmax. Clauses roi-pool.grid to .infinity, .argmax, .unchecked."""
+    """Pool features into output and, WITH_ARGMAX, argmax.
+
+    Clauses: roi-pool.grid, roi-pool.clip, roi-pool.empty, roi-pool.max, roi-pool.argmax, roi-pool.argmax-optional,
+    roi-pool.tie, roi-pool.nan, roi-pool.infinity, roi-pool.unchecked.
+    """
     b = tl.program_id(0) * BINS + tl.arange(0, BINS)
     i, p, q = b // (P_h * P_w), b // P_w % P_h, b % P_w
     there = i < R
@@ -277,8 +282,8 @@ def gather(
 ):
     """Sum up, cell by cell, the gradients of the outputs whose argmax it is: ROIS RoIs at a time, in one order.
 
-    Clauses roi-pool.backward, .backward-sum, .repeatable. An argmax outside its own bin, which no forward pass writes,
-    is never met here; scatter would add it.
+    An argmax outside its own bin, which no forward pass writes, is never met here; scatter would add it.
+    Clauses: roi-pool.backward, roi-pool.backward-sum, roi-pool.repeatable.
     """
     tiles = (H * W + CELLS - 1) // CELLS
     image, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles

@@ -107,16 +107,16 @@ def test_backward_is_the_transpose_of_the_gather(subject, profile, data):
 
 @clause("roi-pool.accumulate", "roi-pool.dtype")
 @pytest.mark.parametrize("dtype_name", ["float16", "bfloat16"])
-@given(count=st.integers(2, 600), small=st.sampled_from((1.0, 0.5, 0.0625)))
-def test_half_types_add_in_float32(subject, profile, dtype_name, count, small):
+@pytest.mark.parametrize("count", [2, 65, 257, 600])
+def test_half_types_add_in_float32(subject, profile, dtype_name, count):
     """One gradient of 256 and many small ones, which a sum kept in the half type would lose one after another."""
-    grad_output = np.full((count, 1, 1, 1), small)
-    grad_output[0] = 256.0
-    rois = np.zeros((count, 5), np.float32)
-    argmax = np.zeros((count, 1, 1, 1), np.int64)
-    subject.check_backward(
-        Unpooling(grad_output.astype(DTYPES[dtype_name]), argmax, rois, (1, 1, 1, 1), profile=profile)
-    )
+    for small in (1.0, 0.5, 0.0625):
+        grad_output = np.full((count, 1, 1, 1), small)
+        grad_output[0] = 256.0
+        rois = np.zeros((count, 5), np.float32)
+        argmax = np.zeros((count, 1, 1, 1), np.int64)
+        gradients_of_type = grad_output.astype(DTYPES[dtype_name])
+        subject.check_backward(Unpooling(gradients_of_type, argmax, rois, (1, 1, 1, 1), profile=profile))
 
 
 @clause("roi-pool.dtype")
@@ -159,8 +159,7 @@ def test_no_roi_gives_no_gradient(subject, profile, shape):
 
 
 @clause("roi-pool.one-cell")
-@given(data=st.data())
-def test_the_one_cell_of_a_map_collects_every_gradient(subject, profile, data):
+def test_the_one_cell_of_a_map_collects_every_gradient(subject, profile):
     case = Pooling(np.ones((1, 1, 1, 1), np.float32), np.zeros((1, 5), np.float32), (3, 3), profile=profile)
-    grad_output = data.draw(gradients((1, 1, 3, 3)))
+    grad_output = np.array([[[[1, -2, 0.1], [4, 0.3, -8], [0.7, 16, 1e-3]]]], np.float32)
     subject.check_backward(unpooling_of(case, np.zeros((1, 1, 3, 3), np.int64), grad_output))

@@ -167,7 +167,7 @@ def test_x_leads_to_columns_and_y_to_rows(subject, profile, data):
 
 
 def on_whole_cells(data, elements, profile, dtype_name="float32"):
-    """A pooling whose RoIs lie on whole cells within the map, in bins that divide evenly: only values are in question."""
+    """A RoI on whole cells within the map, in bins that divide it evenly: only values are in question."""
     H, W = data.draw(st.sampled_from(((1, 4), (2, 2), (3, 3), (4, 1), (4, 6), (12, 12))))
     features = data.draw(values(elements, dtype_name, (1, data.draw(st.integers(1, 3)), H, W)))
     grids = [(p, q) for p in (1, 2, 3) for q in (1, 2, 3) if H % p == 0 and W % q == 0]

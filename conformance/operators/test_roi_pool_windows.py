@@ -1,7 +1,7 @@
 """What can be enumerated is: the edges of every extent and grid, the rounding at every half, products beside a half.
 
-A map whose values are row numbers, rising in one channel and falling in the other, makes a backend show the last and the
-first row of each of its windows.
+A map whose values are row numbers, rising in one channel and falling in the other, makes a backend show the last and
+the first row of each of its windows.
 """
 
 import numpy as np

@@ -86,7 +86,7 @@ class WithoutClipping(ReferenceBackend):
 
         with replaced("pool_windows", unclipped):
             output, argmax = super().roi_pool(np.pad(features, around), rois, output_size, spatial_scale, **options)
-        H, W = features.shape[2:]
+        W = features.shape[3]
         row, column = argmax // (W + 2 * beyond) - beyond, argmax % (W + 2 * beyond) - beyond
         return output, (np.where(argmax < 0, -1, row * W + column) if with_argmax else None)
 
@@ -113,9 +113,8 @@ class DiesOnWrongIndex(ReferenceBackend):
     name = "dies-on-wrong-index"
 
     def roi_pool(self, features, rois, *arguments, **options):
-        if np.ndim(rois) == 2 and np.ndim(features) == 4 and len(rois) and np.shape(rois)[1] == 5:
-            if (np.asarray(rois)[:, 0] == 1e9).any():
-                os._exit(134)
+        if np.any(np.asarray(rois)[..., 0] == 1e9):
+            os._exit(134)
         return super().roi_pool(features, rois, *arguments, **options)
 
 

@@ -1,0 +1,50 @@
+"""What the documents show is what a command prints."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from frcnn.conformance import summary
+from frcnn.conformance.report import read
+
+ROOT = Path(__file__).parent.parent
+
+
+def kept_reports():
+    """The reports kept in the repository, in the order of the suite's default backends."""
+    order = ("reference", "torch", "torch-triton", "tf")
+    return [read(ROOT / "docs" / "conformance" / f"{name}.jsonl") for name in order]
+
+
+def test_the_readme_s_table_is_that_of_the_reports_kept():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert summary.replaced(page, summary.verdicts(kept_reports())) == page
+
+
+def test_the_reports_kept_are_of_real_photographs_too_and_all_conform():
+    for head, _, foot in kept_reports():
+        assert foot["verdict"] == "passed"
+        assert head["real"]["photographs"] >= 20
+
+
+@pytest.mark.parametrize("module", ["frcnn.reference.roi_pool", "frcnn.conformance.photographs"])
+def test_the_examples_of_a_docstring_are_true(module):
+    module = importlib.import_module(module)
+    outcome = doctest.testmod(module)
+    assert outcome.attempted
+    assert not outcome.failed
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/backends.md", "spec/roi-pool.md"])
+def test_every_link_to_a_file_leads_to_one(page):
+    file = ROOT / page
+    for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
+        assert (file.parent / target).exists(), f"{page} links to {target}"
+
+
+def test_a_page_without_marks_is_left_alone():
+    with pytest.raises(ValueError, match="marks"):
+        summary.replaced("# A page", "table")
