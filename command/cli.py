@@ -44,7 +44,8 @@ def conformance(backends, **options) -> None:
     except ModuleNotFoundError as error:
         raise click.UsageError(f"the suite needs {error.name}: pip install 'frcnn[conformance]'") from error
     try:
-        conforming = run(Request(backends=backends or DEFAULT_BACKENDS, **options), Console())
+        backends = backends or DEFAULT_BACKENDS[options["device"]]
+        conforming = run(Request(backends=backends, **options), Console())
     except (UnknownBackend, UnavailableBackend, UnknownClause, RealDataError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(0 if conforming else 1)
@@ -100,4 +101,4 @@ def list_clauses() -> None:
     from frcnn.spec import clauses
 
     for clause in clauses().values():
-        click.echo(f"{clause.id}{' (optional)' if clause.optional else ''}")
+        click.echo(f"{clause.id}{' (optional)' if clause.optional else ''}: {clause.sentence}")

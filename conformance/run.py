@@ -18,7 +18,7 @@ from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
 from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run
 
-DEFAULT_BACKENDS = ("reference", "torch", "torch-triton", "tf")
+DEFAULT_BACKENDS = {"cpu": ("reference", "torch", "torch-triton", "tf"), "cuda": ("torch", "torch-triton")}
 PHOTOGRAPHS = 20
 OPERATORS = Path(__file__).parent / "operators"
 
@@ -31,7 +31,7 @@ class UnknownClause(LookupError):
 class Request:
     """What a person asked for, as `frcnn conformance` takes it."""
 
-    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    backends: tuple[str, ...]
     effort: str = "default"
     device: str = "cpu"
     clauses: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ def roi_pool_backward(
         raise ValueError(f"argmax must lie in -1..{H * W - 1} for a map of {H} x {W}")  # roi-pool.error-argmax
 
     kept = argmax >= 0
-    if profile == "caffe-2015":
+    if profile == "caffe-2015" and kept.any():
         kept &= _kept_by_caffe(argmax, rois, scale, W)
     i, c, _, _ = np.nonzero(kept)
     image = rois[:, 0].astype(np.int64)

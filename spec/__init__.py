@@ -19,6 +19,11 @@ class Clause:
     optional: bool
     text: str
 
+    @property
+    def sentence(self) -> str:
+        """The part that binds, which comes first and in bold, on one line."""
+        return " ".join(self.text.split("**")[1].split())
+
 
 @cache
 def clauses() -> dict[str, Clause]:

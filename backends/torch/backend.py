@@ -25,6 +25,8 @@ class _Adapter:
             raise UnavailableBackend(f"backend {self.name} finds no CUDA device on this machine; use device cpu")
         self.device = device
         self.version = f"torch {torch.__version__}"
+        if device == "cuda":
+            self.version += f", CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}"
         self._start()
 
     def roi_pool(

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from frcnn.cli import main
+from frcnn.spec import clauses
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,24 @@ def test_a_framework_that_is_not_installed_is_named_with_its_remedy(tmp_path, mo
     assert answer.exit_code == 2, answer.output
     assert "pip install 'frcnn[tf]'" in " ".join(answer.output.split())
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_missing_compiler_is_said_once_with_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("FRCNN_CACHE_DIR", str(tmp_path / "cache"))
+    answer = CliRunner().invoke(main, ["conformance", "--backend", "torch", "--out", str(tmp_path / "reports")])
+    assert answer.exit_code == 2, answer.output
+    assert answer.output.count("no C++ compiler was found (looked for $CXX, which is no-such-compiler)") == 1
+    assert not (tmp_path / "reports").exists()
+
+
+def test_every_clause_is_listed_with_its_sentence():
+    lines = CliRunner().invoke(main, ["spec", "list"]).output.splitlines()
+    assert len(lines) == len(clauses())
+    assert (
+        "roi-pool.argmax-optional: An implementation that leaves argmax out when it is not asked for gives"
+        in "\n".join(lines)
+    )
 
 
 def test_the_index_names_the_backend_its_clauses_and_its_reasons(tmp_path):
