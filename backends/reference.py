@@ -21,5 +21,5 @@ class ReferenceBackend:
         output, argmax = reference.roi_pool(features, rois, output_size, spatial_scale, **options)
         return output, (argmax if with_argmax else None)
 
-    def roi_pool_backward(self, *arguments, **options):
-        return reference.roi_pool_backward(*arguments, **options)
+    def roi_pool_backward(self, *arguments, deterministic=True, **options):
+        return reference.roi_pool_backward(*arguments, **options)  # always in one order, asked or not

@@ -57,16 +57,13 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
     return output, argmax
 
 
-def roi_pool_backward(
-    grad_output, argmax, rois, features_shape, spatial_scale=1.0, *, profile="exact", deterministic=True
-):
+def roi_pool_backward(grad_output, argmax, rois, features_shape, spatial_scale=1.0, *, profile="exact"):
     """Route every output's gradient to the cell that was its maximum, and add up: Eq. 4.
 
     grad_output: (R, C, P_h, P_w), a floating-point type.
     argmax: (R, C, P_h, P_w) integers, as roi_pool returned it.
     rois, spatial_scale, profile: as in roi_pool.
     features_shape: (N, C, H, W).
-    deterministic: accepted so that every backend has the same call; this sum always has one order.
 
     Returns grad_features (N, C, H, W) of grad_output's type; float16 and bfloat16 are added up in float32.
     Raises ValueError or TypeError naming the argument and the first offending row.
