@@ -34,7 +34,11 @@ class UnavailableBackend(RuntimeError):
 
 
 class Backend(Protocol):
-    """One implementation of the operators, held to the spec by `frcnn conformance`."""
+    """One implementation of the operators, held to the spec by `frcnn conformance`.
+
+    RoI pooling is spelled out below. Every other operator is a method of the name, arguments and results that it has in
+    frcnn.reference, taking and giving NumPy arrays; one that is not there is missing.
+    """
 
     name: str
     version: str

@@ -21,5 +21,11 @@ class ReferenceBackend:
         output, argmax = reference.roi_pool(features, rois, output_size, spatial_scale, **options)
         return output, (argmax if with_argmax else None)
 
+    def __getattr__(self, operator):
+        """Every other operator is the reference's function of that name."""
+        if operator.startswith("_") or operator not in reference.__all__:
+            raise AttributeError(operator)
+        return getattr(reference, operator)
+
     def roi_pool_backward(self, *arguments, deterministic=True, **options):
         return reference.roi_pool_backward(*arguments, **options)  # always in one order, asked or not

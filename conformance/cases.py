@@ -80,6 +80,38 @@ class Unpooling:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of any other operator: its name, positional and keyword arguments, as the reference takes them."""
+
+    operator: str
+    arguments: tuple
+    options: dict
+
+    def __repr__(self):
+        said = [_shape_of(value) if isinstance(value, np.ndarray) else repr(value) for value in self.arguments]
+        said += [
+            f"{name}={_shape_of(value) if isinstance(value, np.ndarray) else repr(value)}"
+            for name, value in self.options.items()
+        ]
+        return f"{self.operator}({', '.join(said)})"
+
+    def reproducer(self, backend_name):
+        """Lines of Python that make this call again on the named backend and on the reference."""
+        said = [literal(value) if isinstance(value, np.ndarray) else repr(value) for value in self.arguments]
+        options = {n: literal(v) if isinstance(v, np.ndarray) else repr(v) for n, v in self.options.items()}
+        return "\n".join(
+            (
+                *_PREAMBLE,
+                "import frcnn.reference",
+                f"arguments = ({''.join(f'{value}, ' for value in said)})",
+                f"options = {{{', '.join(f'{name!r}: {value}' for name, value in options.items())}}}",
+                f"print(load({backend_name!r}).{self.operator}(*arguments, **options))",
+                f"print(frcnn.reference.{self.operator}(*arguments, **options))",
+            )
+        )
+
+
 _PREAMBLE = (
     "import ml_dtypes",
     "import numpy as np",
@@ -95,7 +127,7 @@ def literal(array):
     """An array as the Python that makes it, exact to the bit but for NaN payloads; a long one as its description."""
     if array.size > _LONGEST_LITERAL:
         return f"...  # {_shape_of(array)}: too long to print"
-    wide = array if array.dtype.kind in "iu" else array.astype(np.float64)
+    wide = array if array.dtype.kind in "iub" else array.astype(np.float64)
     return f"np.array({wide.tolist()}, {array.dtype.name}).reshape({array.shape})"
 
 

@@ -109,7 +109,7 @@ def described(item) -> dict:
     callspec = getattr(item, "callspec", None)
     return {
         "test": item.nodeid,
-        "group": item.path.stem.rpartition("_")[2],
+        "group": item.path.stem.removeprefix("test_").replace("_", " "),
         "clauses": clauses_of(item),
         "profile": callspec.params.get("profile") if callspec else None,
     }

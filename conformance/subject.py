@@ -6,8 +6,9 @@ A failure says the clause's expectation with index, expected and got, and carrie
 import numpy as np
 
 from frcnn import reference
+from frcnn.backends import Missing
 from frcnn.conformance import naive, tolerance
-from frcnn.conformance.cases import Pooling, Unpooling
+from frcnn.conformance.cases import Call, Pooling, Unpooling
 
 
 class Nonconforming(AssertionError):
@@ -63,7 +64,7 @@ class Subject:
         """What the spec says of a Pooling: (output, argmax)."""
         arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
         if self.is_reference and case.validate:
-            return naive.roi_pool(*arguments, case.profile)
+            return naive.roi_pool.roi_pool(*arguments, case.profile)
         return reference.roi_pool(*arguments, profile=case.profile, validate=case.validate)
 
     # assertions
@@ -105,7 +106,7 @@ class Subject:
 
         def add_up(gradients):
             if self.is_reference and case.grad_output.size < 4096:
-                function, profile = naive.roi_pool_backward, (case.profile,)
+                function, profile = naive.roi_pool.roi_pool_backward, (case.profile,)
                 return function(gradients, case.argmax, case.rois, case.features_shape, case.spatial_scale, *profile)
             return reference.roi_pool_backward(
                 gradients, case.argmax, case.rois, case.features_shape, case.spatial_scale, profile=case.profile
@@ -114,6 +115,62 @@ class Subject:
         gradients = case.grad_output.astype(np.float64)
         total, sizes, terms = add_up(gradients), add_up(np.abs(gradients)), add_up(np.ones_like(gradients))
         return total, np.where(terms > 0, tolerance.sum_bound(terms, sizes, total, case.grad_output.dtype.name), 0.0)
+
+    def call(self, operator, *arguments, **options):
+        """The backend's answer to any operator but RoI pooling: an array or a tuple of arrays."""
+        self.examples += 1
+        method = getattr(self.backend, operator, None)
+        if method is None:
+            raise Missing(operator)
+        return method(*arguments, **options)
+
+    def check(self, operator, *arguments, expected=None, bound=None, **options):
+        """The answer is bit for bit the spec's, or, where bound is given, within it, array by array.
+
+        expected: an array or a tuple of them; by default the reference's answer, or the second formulation's where the
+            reference is the subject.
+        bound: for each array of the answer None (bit for bit) or what tolerance.py says, an array or a number.
+        """
+        __tracebackhide__ = True
+        if expected is None:
+            formulation = naive.OPERATORS[operator] if self.is_reference else getattr(reference, operator)
+            expected = formulation(*arguments, **options)
+        case = Call(operator, arguments, options)
+        got = self.call(operator, *arguments, **options)
+        expected, got, bounds = (_as_tuple(value) for value in (expected, got, bound))
+        if len(got) != len(expected):
+            raise Nonconforming(f"{operator} gives {len(expected)} arrays, got {len(got)}")
+        bounds = bounds * len(expected) if len(bounds) == 1 else bounds
+        for number, (want, have, allowed) in enumerate(zip(expected, got, bounds, strict=True)):
+            name = operator if len(expected) == 1 else f"{operator}'s result {number}"
+            if allowed is None:
+                self.require_same(name, np.asarray(want), np.asarray(have), case)
+            else:
+                self.require_close(name, np.asarray(want), np.asarray(have), allowed, case)
+        return got[0] if len(got) == 1 else got
+
+    def require_close(self, name, expected, got, bound, case):
+        """Equal shape, and each number within its bound; infinities and NaNs in the same places."""
+        __tracebackhide__ = True
+        if got.shape != expected.shape:
+            self._fail(f"{name} must have shape {expected.shape}", got, case)
+        want, have = expected.astype(np.float64), got.astype(np.float64)
+        same = (want == have) | (np.isnan(want) & np.isnan(have))
+        with np.errstate(invalid="ignore"):
+            error = np.where(same, 0.0, np.abs(have - want))
+        wrong = ~(error <= bound)
+        if wrong.any():
+            place = tuple(map(int, np.argwhere(wrong)[0])) if wrong.ndim else ()
+            allowed = np.broadcast_to(bound, wrong.shape)[place]
+            self._fail(
+                f"{name}{list(place)}: expected {want[place]!r} within {allowed:.3g}, got {have[place]!r}; "
+                f"{int(wrong.sum())} of {wrong.size} are beyond the bound",
+                None,
+                case,
+            )
+        allowed = np.broadcast_to(bound, error.shape)
+        if (allowed > 0).any():
+            self.note_margin(float((error[allowed > 0] / allowed[allowed > 0]).max()))
 
     def check_refused(self, call, *names):
         """The call raises ValueError or TypeError whose message holds one of the names."""
@@ -156,9 +213,13 @@ class Subject:
         raise Nonconforming(f"{message}\n{case!r}\nTo repeat it:\n\n{case.reproducer(self.backend.name)}\n")
 
 
+def _as_tuple(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
 def differing(expected, got):
     """Where two arrays of one type differ in their bits, NaNs apart."""
-    if expected.dtype.kind in "iu":
+    if expected.dtype.kind in "iub":
         return expected != got
     bits = f"u{expected.dtype.itemsize}"
     wide_expected, wide_got = expected.astype(np.float64), got.astype(np.float64)

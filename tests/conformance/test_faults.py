@@ -20,7 +20,7 @@ def test_a_fault_is_failed_by_the_clause_that_names_it(tmp_path, fault, clause):
     assert not conforms
     assert foot["verdict"] == "failed"
     assert foot["clauses"][clause] == "failed"
-    assert any(r["group"] == "witnesses" and r["outcome"] == "failed" and clause in r["clauses"] for r in body)
+    assert any(r["group"] == "all witnesses" and r["outcome"] == "failed" and clause in r["clauses"] for r in body)
     # A person is told where and how to see it again.
     failure = next(result for result in body if result["outcome"] == "failed")
     assert "expected" in failure["reason"]
@@ -31,7 +31,7 @@ def test_the_backend_without_a_fault_passes_those_clauses(tmp_path):
     conforms, reports = run_suite(tmp_path, "faulty_backends:Right", clauses=tuple(FAULTS.values()))
     assert conforms
     assert outcome_of(reports[0]) == {"passed", "skipped"}
-    assert {result["group"] for result in reports[0][1] if result["outcome"] == "skipped"} == {"real"}
+    assert {result["group"] for result in reports[0][1] if result["outcome"] == "skipped"} == {"roi pool real"}
 
 
 def test_a_backend_that_ends_its_process_gets_the_outcome_crashed(tmp_path):

@@ -1,8 +1,4 @@
-"""RoI max pooling a second time, as naively as can be: what the reference itself is held to.
-
-Nothing is shared with `frcnn.reference`. Where that has closed formulas on arrays, this has exact fractions, one cell
-at a time, and asks of every cell whether it belongs to the sub-window: an interval that overlaps another.
-"""
+"""RoI max pooling: every cell is asked whether it belongs to the sub-window, an interval that overlaps another."""
 
 from fractions import Fraction
 from math import ceil, floor

@@ -3,6 +3,7 @@
 import pytest
 
 from frcnn.conformance.witnesses import witnesses
+from frcnn.conformance.witnesses.calls import call_witnesses
 
 
 def each_witness(*, dtype_clause=None):
@@ -33,6 +34,14 @@ def test_the_answer_is_the_one_worked_out_by_hand(subject, witness, profile):
 @each_witness(dtype_clause="roi-pool.dtype-float64")
 def test_the_answer_is_the_same_in_float64(subject, witness, profile):
     check(subject, witness, "float64", profile)
+
+
+@pytest.mark.parametrize(
+    "witness", [pytest.param(w, id=w.id, marks=pytest.mark.clause(*w.clauses)) for w in call_witnesses()]
+)
+def test_an_operator_gives_the_answer_worked_out_by_hand(subject, witness):
+    arguments, options = witness.arguments, witness.options
+    subject.check(witness.operator, *arguments, expected=witness.expected, bound=witness.bound, **options)
 
 
 def check(subject, witness, dtype_name, profile):

@@ -1,0 +1,70 @@
+"""Witnesses of the operators other than RoI pooling: a call, and the answer worked out by hand.
+
+In a .toml file each is a table `[[call]]`:
+
+    id, clauses, why    as for RoI pooling
+    operator            the function's name in frcnn.reference
+    types               the types to run it in; ["float64"] where nothing is said
+    arguments           positional, a list; options: by name, a table
+    expected            the answer; a list of answers where `results` says how many arrays the operator gives
+    within              a name in tolerance.WITNESS_BOUNDS for answers that are not exact, such as those of exp
+
+A list of numbers stands for an array of the type under test, a table { array = [...], type = "int64" } for one of its
+own type, with `shape` where it has no elements. Numbers, strings and booleans stand for themselves.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from frcnn.conformance import tolerance
+from frcnn.conformance.cases import DTYPES
+
+
+@dataclass(frozen=True)
+class CallWitness:
+    """One call of an operator in one type, and what it must give."""
+
+    id: str
+    clauses: tuple[str, ...]
+    why: str
+    operator: str
+    arguments: tuple
+    options: dict
+    expected: object
+    bound: object
+
+
+@cache
+def call_witnesses() -> tuple[CallWitness, ...]:
+    """All of them, in the order of the files, once for each type they are to run in."""
+    files = sorted(Path(__file__).parent.glob("*.toml"))
+    tables = [table for file in files for table in tomllib.loads(file.read_text(encoding="utf-8")).get("call", ())]
+    return tuple(_witness(table, name) for table in tables for name in table.get("types", ["float64"]))
+
+
+def _witness(table, dtype_name):
+    dtype = DTYPES[dtype_name]
+    answers = [_value(answer, dtype) for answer in (table["expected"] if "results" in table else [table["expected"]])]
+    within = table.get("within")
+    bounds = [None if within is None else tolerance.WITNESS_BOUNDS[within](answer, dtype_name) for answer in answers]
+    return CallWitness(
+        f"{table['id']}-{dtype_name}",
+        tuple(table["clauses"]),
+        table["why"],
+        table["operator"],
+        tuple(_value(argument, dtype) for argument in table.get("arguments", ())),
+        {name: _value(option, dtype) for name, option in table.get("options", {}).items()},
+        tuple(answers) if "results" in table else answers[0],
+        tuple(bounds) if "results" in table else bounds[0],
+    )
+
+
+def _value(written, dtype):
+    if isinstance(written, dict) and "array" in written:
+        array = np.array(written["array"], written.get("type", dtype))
+        return array.reshape(written["shape"]) if "shape" in written else array
+    return np.array(written, np.float64).astype(dtype) if isinstance(written, list) else written
