@@ -6,7 +6,7 @@ of JSON a test as they come.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -43,9 +43,8 @@ class Run:
 
     @classmethod
     def from_json(cls, text: str) -> "Run":
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
-        )
+        run = cls(**json.loads(text))
+        return replace(run, clauses=tuple(run.clauses), photographs=tuple(run.photographs))
 
 
 def pytest_addoption(parser):

@@ -74,7 +74,7 @@ def results(plan, lines) -> list[dict]:
     """One result a planned test, in the plan's order. A test that left no line was lost with its process: crashed."""
     by_test = {line["test"]: line for line in lines}
     lost = {"outcome": "crashed", "reason": "the process that ran the backend died", "seconds": 0.0}
-    defaults = {"examples": 0, "worst_margin": None, "executed": None, "facts": {}}
+    defaults: dict = {"examples": 0, "worst_margin": None, "executed": None, "facts": {}}
     return [{"kind": "result", **test, **defaults, **by_test.get(test["test"], lost)} for test in plan]
 
 

@@ -125,7 +125,7 @@ def _rows(reports):
 def _facts(head, body):
     """What the real group found, in sentences; the reason where it did not run."""
     if reason := head["real"].get("reason"):
-        return [f"real input skipped: {reason}"]
+        return [reason]
     facts = [result["facts"] for result in body if result["group"] == "roi pool real"]
     subsets = sorted({f["subset"] for f in facts if "subset" in f})
     sentences = [f"{head['real']['photographs']} photographs, of each {' or '.join(subsets)}"] if subsets else []

@@ -51,9 +51,10 @@ def roi_pool(features, rois, output_size, spatial_scale=1.0, *, profile="exact",
                     y, x = _first_maximum(window, profile)
                     argmax[i, :, p, q] = np.where(y < 0, -1, (top + y) * W + left + x)  # roi-pool.argmax
                     output[i, :, p, q] = start
-    i, c, p, q = np.nonzero(argmax >= 0)
-    won = argmax[i, c, p, q]
-    output[i, c, p, q] = features[image[i], c, won // W, won % W]  # roi-pool.max: the cell's own bits
+    won = argmax >= 0
+    of_roi, channel, _, _ = np.nonzero(won)
+    row, column = np.divmod(argmax[won], W)
+    output[won] = features[image[of_roi], channel, row, column]  # roi-pool.max: the cell's own bits
     return output, argmax
 
 

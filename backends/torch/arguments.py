@@ -17,8 +17,9 @@ _FLOATS_SPELLED = "float16, bfloat16, float32, float64"
 _FLOAT32_ZERO, _FLOAT32_INFINITY = 2.0**-150, 2.0**128 - 2.0**103
 
 
-def as_output_size(value):
+def as_output_size(value) -> tuple[int, int]:
     """`value` as (P_h, P_w); one whole number stands for both. Clause roi-pool.error-output-size."""
+    sizes: tuple[int, ...]
     if isinstance(value, int):
         sizes = (value, value)
     else:
@@ -28,11 +29,12 @@ def as_output_size(value):
             raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
     if len(sizes) != 2 or sizes[0] < 1 or sizes[1] < 1:
         raise ValueError(f"output_size must be 2 whole numbers of at least 1, got {value!r}")
-    return sizes
+    return sizes[0], sizes[1]
 
 
 def _pair(value):
-    return value if hasattr(value, "__iter__") and getattr(value, "ndim", 1) else (value, value)
+    several = hasattr(value, "__iter__") and getattr(value, "ndim", 1) > 0
+    return value if several else (value, value)
 
 
 def as_scale(value):

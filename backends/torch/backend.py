@@ -18,6 +18,20 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 class _Adapter:
     """A Backend over _pool and _backward, which take and give tensors on self.device."""
 
+    name: str
+
+    def _start(self):
+        """Set executed; raise UnavailableBackend where the kernels cannot run."""
+        raise NotImplementedError
+
+    def _pool(self, *inputs):
+        """(output, argmax) of the operator frcnn::roi_pool's inputs."""
+        raise NotImplementedError
+
+    def _backward(self, *inputs):
+        """The gradient of the operator frcnn::roi_pool_backward's inputs."""
+        raise NotImplementedError
+
     def __init__(self, device="cpu"):
         if device not in ("cpu", "cuda"):
             raise UnavailableBackend(f"backend {self.name} runs on cpu or cuda, not on {device}")
@@ -42,9 +56,9 @@ class _Adapter:
     ):
         """As frcnn.reference.roi_pool; argmax is None where with_argmax is False."""
         input, boxes = self._tensor("features", features), self._tensor("rois", rois)
-        size, scale = arguments.as_output_size(output_size), arguments.as_scale(spatial_scale)
-        arguments.check_pool(input, boxes, *size, scale, profile)
-        output, argmax = self._pool(input, boxes, *size, scale, profile, with_argmax, validate)
+        (P_h, P_w), scale = arguments.as_output_size(output_size), arguments.as_scale(spatial_scale)
+        arguments.check_pool(input, boxes, P_h, P_w, scale, profile)
+        output, argmax = self._pool(input, boxes, P_h, P_w, scale, profile, with_argmax, validate)
         return _array(output), _array(argmax).astype(np.int64) if with_argmax else None
 
     def roi_pool_backward(

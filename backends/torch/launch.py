@@ -31,6 +31,8 @@ def kernels(interpreted):
         return triton_kernels
     name = "frcnn.backends.torch.triton_kernels_interpreted"
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("triton_kernels.py"))
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with triton.knobs.runtime.scope():
         triton.knobs.runtime.interpret = True

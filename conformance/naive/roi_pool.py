@@ -53,7 +53,7 @@ def roi_pool(features, rois, output_size, spatial_scale, profile):
 
 def roi_pool_backward(grad_output, argmax, rois, features_shape, spatial_scale, profile):
     """Eq. 4 as it is printed, in float64: for each cell, every RoI and every bin whose argmax it is."""
-    P_h, P_w, W = *grad_output.shape[2:], features_shape[3]
+    (P_h, P_w), W = grad_output.shape[2:], features_shape[3]
     corners = [_corners(roi, spatial_scale) for roi in rois]
     grad_features = np.zeros(features_shape)
     for n, c, y, x in np.ndindex(*features_shape):
@@ -73,12 +73,12 @@ def _corners(roi, spatial_scale):
 def _largest(image, cells, profile):
     """The winner among cells in row-major order: its value and its place."""
     W = image.shape[1]
-    best, place = (None, -1) if profile == "exact" else (-FLT_MAX, -1)
+    exact = profile == "exact"
+    best, place = -FLT_MAX, -1
     for y, x in cells:
         value = float(image[y, x])
-        first = profile == "exact" and best is None
-        first_nan = profile == "exact" and value != value and best == best
-        if first or first_nan or value > best:
+        first, first_nan = place < 0, value != value and best == best
+        if (exact and (first or first_nan)) or value > best:
             best, place = value, y * W + x
     if place < 0:
         with np.errstate(over="ignore"):
