@@ -3,6 +3,20 @@
 This package imports NumPy and nothing else. Where it and `spec/` part, the spec wins.
 """
 
+from frcnn.reference.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
+from frcnn.reference.sgd import learning_rate, sgd_step
 
-__all__ = ["pool_windows", "project_rois", "roi_pool", "roi_pool_backward"]
+__all__ = [
+    "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
+    "flip_boxes",
+    "iou",
+    "learning_rate",
+    "pool_windows",
+    "project_rois",
+    "roi_pool",
+    "roi_pool_backward",
+    "sgd_step",
+]

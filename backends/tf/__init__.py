@@ -3,18 +3,25 @@
 Importing this package imports no TensorFlow and compiles nothing; the first use of `roi_pool` does.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frcnn.backends.tf.operator import roi_pool
+    from frcnn.backends.tf.sgd import learning_rate, sgd_step
 
-__all__ = ["roi_pool"]
+__all__ = ["learning_rate", "roi_pool", "sgd_step"]
+
+# The module of each, where it is not operator.py.
+_MODULES = {
+    "learning_rate": "sgd",
+    "sgd_step": "sgd",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Not a plain import: the adapter in backend.py quiets TensorFlow's start-up, and must come before TensorFlow.
     if name in __all__:
-        from frcnn.backends.tf import operator
-
-        return getattr(operator, name)
+        module = importlib.import_module(f"frcnn.backends.tf.{_MODULES.get(name, 'operator')}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """RoI pooling for PyTorch: native kernels on the CPU, Triton's on CUDA; torchvision's arguments, and `profile`."""
 
 from frcnn.backends.torch.api import RoIPool, roi_pool
+from frcnn.backends.torch.sgd import learning_rate, sgd_step
 
-__all__ = ["RoIPool", "roi_pool"]
+__all__ = ["RoIPool", "learning_rate", "roi_pool", "sgd_step"]

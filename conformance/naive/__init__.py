@@ -4,8 +4,16 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import roi_pool
+from frcnn.conformance.naive import boxes, roi_pool, sgd
 
-OPERATORS: dict = {}
+OPERATORS: dict = {
+    "iou": boxes.iou,
+    "flip_boxes": boxes.flip_boxes,
+    "encode_boxes": boxes.encode_boxes,
+    "decode_boxes": boxes.decode_boxes,
+    "clip_boxes": boxes.clip_boxes,
+    "learning_rate": sgd.learning_rate,
+    "sgd_step": sgd.sgd_step,
+}
 
-__all__ = ["OPERATORS", "roi_pool"]
+__all__ = ["OPERATORS", "boxes", "roi_pool", "sgd"]

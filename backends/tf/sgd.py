@@ -1,0 +1,108 @@
+"""Stochastic gradient descent on tensors, as the original's solver has it: the rate is inside the velocity.
+
+`tf.keras.optimizers.SGD` has the rate inside the velocity too, but the velocity negated, and its `weight_decay` is
+decoupled: the weights shrink by rate * decay * w beside the update, not through the velocity, which fails clause
+sgd-step.decay. `tf.keras.optimizers.schedules.ExponentialDecay(staircase=True)` computes in float32, rate and update
+alike: the rate is off by float32's roundoff, and a step of 2^24 + 1 counts as 2^24, which fails clause
+sgd-step.schedule.
+"""
+
+import math
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+
+def sgd_step(
+    weights,
+    gradients,
+    velocity,
+    learning_rate,
+    *,
+    momentum=0.9,
+    weight_decay=0.0005,
+    lr_mult=1.0,
+    decay_mult=1.0,
+):
+    """The new weights and the new velocity of one blob after one update; the arguments are not changed.
+
+    weights, gradients, velocity: tensors of one shape and one type, float32 or float64; velocity is zeros at first.
+    learning_rate, momentum, weight_decay, lr_mult, decay_mult: numbers, as in frcnn.reference.sgd_step.
+    Raises ValueError or TypeError naming the argument.
+    """
+    w, g, v = _blobs(weights, gradients, velocity)
+    kind = w.dtype.as_numpy_dtype
+    mu = _number("momentum", momentum, kind)
+    if not float(momentum) < 1:
+        raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
+    rate = _product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)
+    decay = _product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)
+    if decay != 0:
+        g = g + w * decay
+    v = v * mu + g * rate
+    return w - v, v
+
+
+def learning_rate(iteration, base, gamma, step):
+    """base * gamma^floor(iteration / step): the rate of update `iteration`, counted from 0.
+
+    Raises ValueError or TypeError naming the argument.
+    """
+    iteration, step = _whole("iteration", iteration, 0), _whole("step", step, 1)
+    base, gamma = float(_number("base", base, np.float64)), float(_number("gamma", gamma, np.float64))
+    if not 0 < gamma <= 1:
+        raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
+    return base * gamma ** (iteration // step)
+
+
+def _blobs(weights, gradients, velocity):
+    blobs = []
+    for name, value in (("weights", weights), ("gradients", gradients), ("velocity", velocity)):
+        blob = tf.convert_to_tensor(value)
+        blobs.append(blob)
+        if blob.dtype not in (tf.float32, tf.float64) or blob.dtype != blobs[0].dtype:
+            raise TypeError(f"{name} must be float32 or float64 and all of one type, got {blob.dtype.name}")
+        if not blob.shape.is_compatible_with(blobs[0].shape):
+            raise ValueError(f"{name} must have the shape of weights, {blobs[0].shape}, got {blob.shape}")
+    return blobs
+
+
+def _number(name, value, kind):
+    """`value` rounded to the blob's type."""
+    try:
+        with np.errstate(over="ignore"):
+            number = kind(float(operator.pos(value)))  # pos refuses text
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
+    return number
+
+
+def _product(name, value, factor_name, factor, kind):
+    with np.errstate(over="ignore", under="ignore"):
+        product = _number(name, value, kind) * _number(factor_name, factor, kind)
+    if not math.isfinite(product):
+        raise ValueError(f"{name} times {factor_name} must be finite in {kind.__name__}, got {value!r} * {factor!r}")
+    return product
+
+
+def _whole(name, value, least):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not least <= number <= 2**53:
+        raise ValueError(f"{name} must be a whole number from {least} to 2^53, got {value!r}")
+    return number
+
+
+class SgdAdapter:
+    """sgd_step and learning_rate for the suite: NumPy in and out."""
+
+    def sgd_step(self, weights, gradients, velocity, learning_rate, **options):
+        return tuple(blob.numpy() for blob in sgd_step(weights, gradients, velocity, learning_rate, **options))
+
+    def learning_rate(self, iteration, base, gamma, step):
+        return learning_rate(iteration, base, gamma, step)

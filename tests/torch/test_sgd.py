@@ -1,0 +1,63 @@
+"""Why sgd_step is not torch.optim.SGD: the two agree while the rate stays, and part with the first drop."""
+
+import pytest
+import torch
+
+from frcnn.backends.torch.sgd import learning_rate, sgd_step
+
+GRADIENTS = (1.0, 0.5, -0.25, 0.0, 2.0, 1.0)
+DROP_AT = 3
+
+
+def original(rates, momentum=0.5):
+    weights, velocity = torch.tensor([8.0], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    trace = []
+    for rate, gradient in zip(rates, GRADIENTS, strict=True):
+        gradients = torch.full_like(weights, gradient)
+        weights, velocity = sgd_step(weights, gradients, velocity, rate, momentum=momentum, weight_decay=0.25)
+        trace.append(weights.item())
+    return trace
+
+
+def torchs_own(rates, momentum=0.5):
+    weights = torch.nn.Parameter(torch.tensor([8.0], dtype=torch.float64))
+    optimizer = torch.optim.SGD([weights], lr=rates[0], momentum=momentum, weight_decay=0.25, foreach=False)
+    trace = []
+    for rate, gradient in zip(rates, GRADIENTS, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        weights.grad = torch.full_like(weights, gradient)
+        optimizer.step()
+        trace.append(weights.item())
+    return trace
+
+
+def test_torchs_sgd_agrees_while_the_rate_stays():
+    # Powers of two, so that no rounding comes between the two forms.
+    assert original([0.5] * 6) == torchs_own([0.5] * 6)
+
+
+def test_torchs_sgd_fails_from_the_update_of_the_first_drop_on():
+    rates = [learning_rate(i, 0.5, 0.125, DROP_AT) for i in range(6)]
+    assert rates == [0.5] * DROP_AT + [0.0625] * DROP_AT
+    ours, theirs = original(rates), torchs_own(rates)
+    assert ours[:DROP_AT] == theirs[:DROP_AT]
+    assert all(a != b for a, b in zip(ours[DROP_AT:], theirs[DROP_AT:], strict=True))
+
+
+def test_without_momentum_there_is_nothing_to_tell_apart():
+    rates = [0.5, 0.5, 0.5, 0.0625, 0.0625, 0.0625]
+    assert original(rates, momentum=0.0) == torchs_own(rates, momentum=0.0)
+
+
+def test_an_update_is_outside_of_the_graph_and_leaves_its_arguments_alone():
+    weights = torch.ones(2, requires_grad=True)
+    gradients, velocity = torch.ones(2), torch.ones(2)
+    moved, moving = sgd_step(weights, gradients, velocity, 0.5)
+    assert not moved.requires_grad
+    assert not moving.requires_grad
+    assert weights.tolist() == gradients.tolist() == velocity.tolist() == [1.0, 1.0]
+
+
+def test_what_is_no_tensor_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"gradients must be a torch\.Tensor, got list"):
+        sgd_step(torch.ones(1), [1.0], torch.ones(1), 0.5)
