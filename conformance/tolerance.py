@@ -28,11 +28,11 @@ decode_boxes
     the last corner |corner| + 1 bounds what is rounded first.
 
 encode_boxes, then decode_boxes: the ground truth again
-    gamma(2 E (|t| + 1) + 4, u) G + gamma(3, u) |g - p| + gamma(4, u) (|g| + G + 1) + d, t the log of the ratio of extents,
-    G the ground truth's extent, g and p the centres, d = 1e-14 in caffe-2015 and 0 in exact
-    The quotient of the extents, its logarithm, the exponential and the product give 2 E u (|t| + 1) + 2 u of G; the shift
-    is a difference, a quotient and a product: 3 u of |g - p|; the centres and corners are 4 sums whose results are
-    at most |g| + G + 1. caffe-2015 adds 1e-14 to the extent and never takes it off.
+    gamma(2 E (|t| + 1) + 4, u) G + gamma(3, u) |g - p| + gamma(4, u) (|g| + G + 1) + d
+    with t the log of the ratio of extents, G the ground truth's extent, g and p the centres, d = 1e-14 in caffe-2015
+    and 0 in exact. The quotient of the extents, its logarithm, the exponential and the product give
+    2 E u (|t| + 1) + 2 u of G; the shift is a difference, a quotient and a product: 3 u of |g - p|; the centres and
+    corners are 4 sums whose results are at most |g| + G + 1. caffe-2015 adds 1e-14 to the extent and never takes it off.
 
 All are computed in float64, whose own roundoff is added where the result is float64 as well.
 """
