@@ -32,7 +32,7 @@ encode_boxes, then decode_boxes: the ground truth again
     with t the log of the ratio of extents, G the ground truth's extent, g and p the centres, d = 1e-14 in caffe-2015
     and 0 in exact. The quotient of the extents, its logarithm, the exponential and the product give
     2 E u (|t| + 1) + 2 u of G; the shift is a difference, a quotient and a product: 3 u of |g - p|; the centres and
-    corners are 4 sums whose results are at most |g| + G + 1. caffe-2015 adds 1e-14 to the extent and never takes it off.
+    corners are 4 sums whose results are at most |g| + G + 1. caffe-2015 adds 1e-14 to the extent and takes none off.
 
 All are computed in float64, whose own roundoff is added where the result is float64 as well.
 """

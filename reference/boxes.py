@@ -135,8 +135,8 @@ def decode_boxes(proposals, deltas, *, profile="exact"):
     Returns (R, 4 K) of that type; nothing is clipped, and what overflows is infinite, or NaN where two infinities meet.
     Raises ValueError or TypeError naming the argument and the first offending row.
     Source: R-CNN, appendix C, Eqs. 1-4; rbgirshick/fast-rcnn, lib/fast_rcnn/test.py:115-138. Clauses:
-    box-decode.centre, box-decode.size, box-decode.overflow, box-decode.corners, box-decode.classes, box-decode.inverse, box-decode.type,
-    box-error.extent, box-error.number.
+    box-decode.centre, box-decode.size, box-decode.overflow, box-decode.corners, box-decode.classes, box-decode.inverse,
+    box-decode.type, box-error.extent, box-error.number.
 
     >>> decode_boxes(np.float32([[0, 0, 9, 9]]), np.float32([[0.5, 0, 0, 0]])).tolist()
     [[5.0, 0.0, 14.0, 9.0]]

@@ -7,13 +7,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frcnn.backends.tf.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
     from frcnn.backends.tf.operator import roi_pool
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
 
-__all__ = ["learning_rate", "roi_pool", "sgd_step"]
+__all__ = ["clip_boxes", "decode_boxes", "encode_boxes", "flip_boxes", "iou", "learning_rate", "roi_pool", "sgd_step"]
 
 # The module of each, where it is not operator.py.
 _MODULES = {
+    "clip_boxes": "boxes",
+    "decode_boxes": "boxes",
+    "encode_boxes": "boxes",
+    "flip_boxes": "boxes",
+    "iou": "boxes",
     "learning_rate": "sgd",
     "sgd_step": "sgd",
 }

@@ -1,6 +1,17 @@
 """RoI pooling for PyTorch: native kernels on the CPU, Triton's on CUDA; torchvision's arguments, and `profile`."""
 
 from frcnn.backends.torch.api import RoIPool, roi_pool
+from frcnn.backends.torch.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
 from frcnn.backends.torch.sgd import learning_rate, sgd_step
 
-__all__ = ["RoIPool", "learning_rate", "roi_pool", "sgd_step"]
+__all__ = [
+    "RoIPool",
+    "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
+    "flip_boxes",
+    "iou",
+    "learning_rate",
+    "roi_pool",
+    "sgd_step",
+]

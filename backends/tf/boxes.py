@@ -1,0 +1,223 @@
+"""Boxes on tensors: overlap, clipping, flipping and the regression targets, as spec/boxes.md says.
+
+Shapes and symbols. R boxes, K classes. A box is a row (x1, y1, x2, y2): inclusive corners in image pixels; class k in
+columns 4k .. 4k + 3. TensorFlow's own arithmetic passes the clauses, eagerly and in tf.function; R may be unknown there.
+tf.clip_by_value and tf.maximum are not used: they do not say which zero they give for -0 and 0 (box-clip.kept).
+
+What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
+argument. `validate=False` leaves out the second kind.
+"""
+
+import contextlib
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+PROFILES = ("exact", "caffe-2015")
+LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
+EPSILON = 1e-14  # what the original adds to a width in place of a pixel
+
+
+def iou(a, b, *, validate=True):
+    """Intersection over union of every box of `a` (A, 4) with every box of `b` (B, 4): (A, B), float32 or float64.
+
+    Clauses: box-iou.extents, box-iou.order, box-iou.type, box-iou.malformed, box-iou.pairs.
+
+    >>> iou(tf.constant([[0.0, 0, 9, 9]]), tf.constant([[0.0, 0, 9, 4]])).numpy().tolist()
+    [[0.5]]
+    """
+    a, b = as_boxes("a", a), as_boxes("b", b)
+    check_same_type("b", b, "a", a)
+    if validate:
+        check_places("a", a)
+        check_places("b", b)
+    rows, columns = a[:, None], b[None]
+    w, h = (
+        tf.minimum(rows[..., i + 2], columns[..., i + 2]) - tf.maximum(rows[..., i], columns[..., i]) + 1
+        for i in (0, 1)
+    )
+    shared = w * h
+    meet = (w > 0) & (h > 0)
+    union = _areas(rows) + _areas(columns) - shared
+    # Where they do not meet the union may be 0; 1 in its place keeps NaN out of the gradient too.
+    return tf.where(meet, shared / tf.where(meet, union, tf.ones_like(union)), tf.zeros_like(shared))
+
+
+def clip_boxes(boxes, image_size, *, profile="exact", validate=True):
+    """Clip boxes (R, 4 K), in image pixels, to an image of (H, W). Clauses: box-clip.*.
+
+    >>> clip_boxes(tf.constant([[-3.0, 2, 12, 40]]), (10, 10)).numpy().tolist()
+    [[0.0, 2.0, 9.0, 9.0]]
+    """
+    check_profile(profile)
+    H, W = _as_image_sides("image_size", image_size)
+    boxes = as_class_boxes("boxes", boxes)
+    if validate:
+        _check_rows("boxes", ~tf.math.is_nan(boxes), "holds a NaN; there is no place to clip it to")
+    corners = tf.reshape(boxes, (tf.shape(boxes)[0], boxes.shape[1] // 4, 2, 2))
+    below = tf.constant(True if profile == "exact" else [[True], [False]])
+    above = tf.constant(True if profile == "exact" else [[False], [True]])
+    last = tf.constant([W - 1, H - 1], boxes.dtype)
+    clipped = tf.where((corners < 0) & below, tf.zeros_like(corners), corners)
+    return tf.reshape(tf.where((clipped > last) & above, last, clipped), tf.shape(boxes))
+
+
+def flip_boxes(boxes, width, *, validate=True):
+    """Mirror boxes (R, 4) in an image of `width` columns. Clauses: box-flip.columns, box-flip.rows.
+
+    >>> flip_boxes(tf.constant([[0.0, 1, 3, 2]]), 10).numpy().tolist()
+    [[6.0, 1.0, 9.0, 2.0]]
+    """
+    (W,) = _as_image_sides("width", (width,))
+    boxes = as_boxes("boxes", boxes)
+    if validate:
+        check_places("boxes", boxes)
+    x1, y1, x2, y2 = tf.unstack(boxes, axis=1)
+    return tf.stack([W - x2 - 1, y1, W - x1 - 1, y2], axis=1)
+
+
+def encode_boxes(proposals, ground_truth, *, profile="exact", validate=True):
+    """The targets (R, 4) that take proposals (R, 4) to ground truth (R, 4). Clauses: box-encode.*.
+
+    >>> encode_boxes(tf.constant([[0.0, 0, 9, 9]]), tf.constant([[5.0, 0, 14, 9]])).numpy().tolist()
+    [[0.5, 0.0, 0.0, 0.0]]
+    """
+    check_profile(profile)
+    proposals, ground_truth = as_boxes("proposals", proposals), as_boxes("ground_truth", ground_truth)
+    check_same_type("ground_truth", ground_truth, "proposals", proposals)
+    _check_as_many("ground_truth", ground_truth, proposals)
+    p, p_extent = _centred("proposals", proposals, profile, validate)
+    g, g_extent = _centred("ground_truth", ground_truth, profile, validate)
+    return tf.concat([(g - p) / p_extent, tf.math.log(g_extent / p_extent)], axis=1)
+
+
+def decode_boxes(proposals, deltas, *, profile="exact", validate=True):
+    """The boxes (R, 4 K) that deltas (R, 4 K) make of proposals (R, 4); not clipped. Clauses: box-decode.*.
+
+    >>> decode_boxes(tf.constant([[0.0, 0, 9, 9]]), tf.constant([[0.5, 0, 0, 0]])).numpy().tolist()
+    [[5.0, 0.0, 14.0, 9.0]]
+    """
+    check_profile(profile)
+    proposals, deltas = as_boxes("proposals", proposals), as_class_boxes("deltas", deltas)
+    check_same_type("deltas", deltas, "proposals", proposals)
+    _check_as_many("deltas", deltas, proposals)
+    if validate:
+        _check_rows("deltas", tf.math.is_finite(deltas), "holds a number that is not finite")
+    centre, extent = (side[:, None] for side in _centred("proposals", proposals, profile, validate))
+    shape = (tf.shape(deltas)[0], deltas.shape[1] // 4, 2, 2)
+    shift, stretch = tf.unstack(tf.reshape(deltas, shape), axis=2)
+    middle = shift * extent + centre
+    half = 0.5 * (tf.exp(stretch) * extent)
+    last = middle + half - 1 if profile == "exact" else middle + half
+    return tf.reshape(tf.stack([middle - half, last], axis=2), tf.shape(deltas))
+
+
+def check_profile(profile):
+    """Clause box-error.profile."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+
+
+def as_boxes(name, value, columns=4):
+    """Clauses box-error.shape and box-error.type."""
+    boxes = tf.convert_to_tensor(value)
+    if boxes.shape.rank != 2 or boxes.shape[1] != columns:
+        raise ValueError(f"{name} must have shape (R, {columns}), got {boxes.shape}")
+    if boxes.dtype not in (tf.float32, tf.float64):
+        raise TypeError(f"{name} must have one of the types float32, float64, got {boxes.dtype.name}")
+    return boxes
+
+
+def as_class_boxes(name, value):
+    """The same, for rows of several boxes."""
+    boxes = tf.convert_to_tensor(value)
+    whole = boxes.shape.rank == 2 and boxes.shape[1] is not None and boxes.shape[1] % 4 == 0
+    return as_boxes(name, boxes, boxes.shape[1] if whole else "4 K")
+
+
+def check_same_type(name, tensor, other_name, other):
+    """Clause box-error.type."""
+    if tensor.dtype != other.dtype:
+        raise TypeError(f"{name} must have the type of {other_name}, {other.dtype.name}, got {tensor.dtype.name}")
+
+
+def check_places(name, boxes):
+    """Clause box-error.coordinate."""
+    good = tf.abs(boxes) <= LARGEST_COORDINATE
+    _check_rows(name, good, "has a coordinate that is not finite or beyond 2^24 in size")
+
+
+@contextlib.contextmanager
+def bare_sentences():
+    """What a check of values says as the ValueError that the suite asks for."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(error.message) from None
+
+
+def check_all(good, sentence, *values):
+    """Stop with the sentence, its braces filled with the values, unless all of `good` is true."""
+    tf.debugging.Assert(tf.reduce_all(good), [tf.strings.format(sentence, values)])
+
+
+def _check_rows(name, good, sentence):
+    row = tf.argmin(tf.cast(tf.concat([tf.reduce_all(good, axis=1), [False]], 0), tf.int32))
+    check_all(good, f"{name}[{{}}] {sentence}", row)
+
+
+def _check_as_many(name, rows, proposals):
+    if not rows.shape[:1].is_compatible_with(proposals.shape[:1]):
+        raise ValueError(f"{name} must have one row a proposal, {proposals.shape[0]}, got {rows.shape}")
+
+
+def _as_image_sides(name, value):
+    """Clause box-error.image-size."""
+    try:
+        sides = tuple(operator.index(side) for side in value)
+    except TypeError:
+        raise TypeError(f"{name} must hold whole numbers, got {value!r}") from None
+    if name == "image_size" and len(sides) != 2:
+        raise ValueError(f"image_size must be (H, W), got {value!r}")
+    if not all(1 <= side <= LARGEST_COORDINATE for side in sides):
+        raise ValueError(f"{name} must lie in 1..2^24, got {value!r}")
+    return sides
+
+
+def _areas(boxes):
+    return (boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1)
+
+
+def _centred(name, boxes, profile, validate):
+    """Centres (R, 2) and extents (R, 2): clauses box-encode.extents and box-encode.centre."""
+    first, last = boxes[:, :2], boxes[:, 2:]
+    extent = last - first + (1 if profile == "exact" else EPSILON)
+    if validate:
+        check_places(name, boxes)
+        _check_rows(name, extent > 0, "has no positive extent; its last corner must not lie before its first")
+    return first + 0.5 * extent, extent
+
+
+class BoxesAdapter:
+    """The operators of this file for a backend: NumPy in and out."""
+
+    def iou(self, a, b):
+        with bare_sentences():
+            return iou(np.asarray(a), np.asarray(b)).numpy()
+
+    def clip_boxes(self, boxes, image_size, **options):
+        with bare_sentences():
+            return clip_boxes(np.asarray(boxes), image_size, **options).numpy()
+
+    def flip_boxes(self, boxes, width):
+        with bare_sentences():
+            return flip_boxes(np.asarray(boxes), width).numpy()
+
+    def encode_boxes(self, proposals, ground_truth, **options):
+        with bare_sentences():
+            return encode_boxes(np.asarray(proposals), np.asarray(ground_truth), **options).numpy()
+
+    def decode_boxes(self, proposals, deltas, **options):
+        with bare_sentences():
+            return decode_boxes(np.asarray(proposals), np.asarray(deltas), **options).numpy()
