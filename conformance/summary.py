@@ -35,12 +35,16 @@ def verdicts(reports) -> str:
             "examples a property": head["examples"],
             **{outcome: foot["counts"][outcome] for outcome in OUTCOMES},
             "calls compared": foot["examples"],
+            "of each photograph": " or ".join(_subsets(body)) or "-",
             "report": f"`{foot['id'][:12]}`",
         }
-        for head, _, foot in reports
+        for head, body, foot in reports
     ]
     head = reports[0][0]
-    facts = dict.fromkeys(fact for head, body, _ in reports for fact in _facts(head, body))
+    facts = list(dict.fromkeys(fact for head, body, _ in reports for fact in _facts(head, body)))
+    for head_of_one, _, foot in reports:
+        if lacking := [clause for clause, outcome in foot["clauses"].items() if outcome == "missing"]:
+            facts.append(f"{head_of_one['backend']['name']} lacks {', '.join(lacking)}")
     said = [
         f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`; "
         f"{head['machine']['processor']}, {head['machine']['cores']} cores, {head['started'][:10]}.",
@@ -127,17 +131,21 @@ def _facts(head, body):
     if reason := head["real"].get("reason"):
         return [reason]
     facts = [result["facts"] for result in body if result["group"] == "real"]
-    subsets = sorted({f["subset"] for f in facts if "subset" in f})
-    sentences = [f"{head['real']['photographs']} photographs, of each {' or '.join(subsets)}"] if subsets else []
+    sentences = []
     boxes, boxes_apart, bins, bins_apart = (
         sum(f.get(key, 0) for f in facts) for key in ("boxes", "boxes_apart", "bins", "bins_apart")
     )
     if boxes:
         sentences.append(
-            f"profiles exact and caffe-2015: {boxes_apart} of {boxes} boxes have different windows, "
+            f"profiles exact and caffe-2015 on {head['real']['photographs']} photographs: {boxes_apart} of {boxes} boxes have different windows, "
             f"{bins_apart} of {bins} bins differ"
         )
     return sentences
+
+
+def _subsets(body):
+    """How much of each photograph a backend was held to."""
+    return sorted({result["facts"]["subset"] for result in body if "subset" in result["facts"]})
 
 
 def _reasons(head, body):
