@@ -131,16 +131,15 @@ def _facts(head, body):
     if reason := head["real"].get("reason"):
         return [reason]
     facts = [result["facts"] for result in body if result["group"] == "real"]
-    sentences = []
     boxes, boxes_apart, bins, bins_apart = (
         sum(f.get(key, 0) for f in facts) for key in ("boxes", "boxes_apart", "bins", "bins_apart")
     )
-    if boxes:
-        sentences.append(
-            f"profiles exact and caffe-2015 on {head['real']['photographs']} photographs: {boxes_apart} of {boxes} boxes have different windows, "
-            f"{bins_apart} of {bins} bins differ"
-        )
-    return sentences
+    if not boxes:
+        return []
+    return [
+        f"profiles exact and caffe-2015 on {head['real']['photographs']} photographs: "
+        f"{boxes_apart} of {boxes} boxes have different windows, {bins_apart} of {bins} bins differ"
+    ]
 
 
 def _subsets(body):
