@@ -101,19 +101,29 @@ def clause_outcomes(body) -> dict[str, str]:
     return {clause: next(o for o in order if o in found) for clause, found in sorted(outcomes.items())}
 
 
+def lacking(body) -> list[str]:
+    """The pages of which the backend has nothing at all: every test of every clause was missing."""
+    by_page: dict[str, set[str]] = {}
+    for clause, outcome in clause_outcomes(body).items():
+        by_page.setdefault(spec.clauses()[clause].page, set()).add(outcome)
+    return [page for page, outcomes in by_page.items() if outcomes == {"missing"}]
+
+
 def conforms(head, body) -> bool:
-    """Whether every required clause passed.
+    """Whether every required clause passed, of the pages of which the backend has anything, and of one at least.
 
     Optional clauses and the profile caffe-2015 may be missing, but nothing that is there may fail.
     """
     if any(result["outcome"] in ("failed", "crashed") for result in body):
         return False
     needed = [result for result in body if result["profile"] != "caffe-2015"]
-    outcomes = clause_outcomes(needed)
+    outcomes, absent = clause_outcomes(needed), lacking(body)
     required = [
-        c.id for c in spec.clauses().values() if not c.optional and (not head["clauses"] or c.id in head["clauses"])
+        clause.id
+        for clause in spec.clauses().values()
+        if not clause.optional and clause.page not in absent and (not head["clauses"] or clause.id in head["clauses"])
     ]
-    return all(outcomes.get(clause) == "passed" for clause in required)
+    return bool(required) and all(outcomes.get(clause) == "passed" for clause in required)
 
 
 def report_id(lines) -> str:

@@ -3,7 +3,7 @@
 from tabulate import tabulate
 
 from frcnn import spec
-from frcnn.conformance.report import OUTCOMES
+from frcnn.conformance.report import OUTCOMES, lacking
 
 
 def table(reports) -> str:
@@ -35,12 +35,19 @@ def verdicts(reports) -> str:
             "examples a property": head["examples"],
             **{outcome: foot["counts"][outcome] for outcome in OUTCOMES},
             "calls compared": foot["examples"],
+            "of each photograph": " or ".join(_subsets(body)) or "-",
             "report": f"`{foot['id'][:12]}`",
         }
-        for head, _, foot in reports
+        for head, body, foot in reports
     ]
     head = reports[0][0]
-    facts = dict.fromkeys(fact for head, body, _ in reports for fact in _facts(head, body))
+    facts = list(dict.fromkeys(fact for head, body, _ in reports for fact in _facts(head, body)))
+    for head_of_one, body, foot in reports:
+        absent = lacking(body)
+        single = [c for c, o in foot["clauses"].items() if o == "missing" and spec.clauses()[c].page not in absent]
+        if absent or single:
+            pages = [f"every operator of {page}" for page in absent]
+            facts.append(f"{head_of_one['backend']['name']} lacks {', '.join(pages + single)}")
     said = [
         f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`; "
         f"{head['machine']['processor']}, {head['machine']['cores']} cores, {head['started'][:10]}.",
@@ -127,17 +134,20 @@ def _facts(head, body):
     if reason := head["real"].get("reason"):
         return [reason]
     facts = [result["facts"] for result in body if result["group"] == "roi pool real"]
-    subsets = sorted({f["subset"] for f in facts if "subset" in f})
-    sentences = [f"{head['real']['photographs']} photographs, of each {' or '.join(subsets)}"] if subsets else []
     boxes, boxes_apart, bins, bins_apart = (
         sum(f.get(key, 0) for f in facts) for key in ("boxes", "boxes_apart", "bins", "bins_apart")
     )
-    if boxes:
-        sentences.append(
-            f"profiles exact and caffe-2015: {boxes_apart} of {boxes} boxes have different windows, "
-            f"{bins_apart} of {bins} bins differ"
-        )
-    return sentences
+    if not boxes:
+        return []
+    return [
+        f"profiles exact and caffe-2015 on {head['real']['photographs']} photographs: "
+        f"{boxes_apart} of {boxes} boxes have different windows, {bins_apart} of {bins} bins differ"
+    ]
+
+
+def _subsets(body):
+    """How much of each photograph a backend was held to."""
+    return sorted({result["facts"]["subset"] for result in body if "subset" in result["facts"]})
 
 
 def _reasons(head, body):
