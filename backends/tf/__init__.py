@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frcnn.backends.tf.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
+    from frcnn.backends.tf.greedy_nms import nms
     from frcnn.backends.tf.operator import roi_pool
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
 
-__all__ = ["clip_boxes", "decode_boxes", "encode_boxes", "flip_boxes", "iou", "learning_rate", "roi_pool", "sgd_step"]
+__all__ = [
+    "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
+    "flip_boxes",
+    "iou",
+    "learning_rate",
+    "nms",
+    "roi_pool",
+    "sgd_step",
+]
 
 # The module of each, where it is not operator.py.
 _MODULES = {
@@ -21,6 +32,7 @@ _MODULES = {
     "flip_boxes": "boxes",
     "iou": "boxes",
     "learning_rate": "sgd",
+    "nms": "greedy_nms",
     "sgd_step": "sgd",
 }
 

@@ -1,7 +1,7 @@
 """Boxes on tensors: overlap, clipping, flipping and the regression targets, as spec/boxes.md says.
 
 Shapes and symbols. R boxes, K classes. A box is a row (x1, y1, x2, y2): inclusive corners in image pixels; class k in
-columns 4k .. 4k + 3. TensorFlow's own arithmetic passes the clauses, eagerly and in tf.function; R may be unknown there.
+columns 4k .. 4k + 3. TensorFlow's own arithmetic passes the clauses, eagerly and in tf.function, where R is unknown.
 tf.clip_by_value and tf.maximum are not used: they do not say which zero they give for -0 and 0 (box-clip.kept).
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the

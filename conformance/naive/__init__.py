@@ -4,9 +4,10 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, roi_pool, sgd
+from frcnn.conformance.naive import boxes, nms, roi_pool, sgd
 
 OPERATORS: dict = {
+    "nms": nms.nms,
     "iou": boxes.iou,
     "flip_boxes": boxes.flip_boxes,
     "encode_boxes": boxes.encode_boxes,
@@ -16,4 +17,4 @@ OPERATORS: dict = {
     "sgd_step": sgd.sgd_step,
 }
 
-__all__ = ["OPERATORS", "boxes", "roi_pool", "sgd"]
+__all__ = ["OPERATORS", "boxes", "nms", "roi_pool", "sgd"]
