@@ -34,6 +34,24 @@ encode_boxes, then decode_boxes: the ground truth again
     2 E u (|t| + 1) + 2 u of G; the shift is a difference, a quotient and a product: 3 u of |g - p|; the centres and
     corners are 4 sums whose results are at most |g| + G + 1. caffe-2015 adds 1e-14 to the extent and takes none off.
 
+log loss of a row of n scores, d_j = s_j - max, S = sum exp(d_j); E = 2 ELEMENTARY_ULPS u of exp and log
+    e_j = (-log(1 - a) + E |log S| + u |d_j| + u |log p_j|) (1 + E), a = sum p_j c_j u / (1 - max c_j u),
+    c_j = |d_j| + 2 ELEMENTARY_ULPS + n, plus (n + 1) smallest normal numbers
+    The rounding of d_j changes exp(d_j) by the factor exp(u |d_j|), exp is 2 ELEMENTARY_ULPS roundings off, an addition
+    one: at most c_j roundings on each positive term, so S is off by a, relatively, weighted by the terms' shares p_j,
+    and log S by -log(1 - a). Its own logarithm, d_j and the last subtraction add the rest. exp(d_j) may underflow to 0.
+gradient of the log loss
+    p_j (exp(e_j) - 1) + (E + 2 u) p_j + u |p_j - [j = u]|
+    p_j is exp of a log p_j that is e_j off, or a quotient, whose terms e_j holds too, with one rounding; then 1 is
+    taken off. In caffe-2015 the loss is a logarithm of p_j: E |log p_j| more; clamped, E |log FLT_MIN| alone.
+losses over R RoIs, f of them foreground
+    Positive terms: gamma of the roundings that each goes through, times the sum. L_cls: R - 1 additions, 2 for the
+    division, as a product with 1 / R is two. L_loc: the difference is 1 rounding and counts twice in smooth L1, whose
+    relative condition is 2 at most; its own square or difference 1; 4 f - 1 additions; 2 for the division. L: lambda's
+    own rounding, the product, the sum.
+gradient to the deltas
+    gamma(5) |g|: the difference, lambda, the product, two for the division.
+
 All are computed in float64, whose own roundoff is added where the result is float64 as well.
 """
 
@@ -129,3 +147,70 @@ def inverse_bound(proposals, ground_truth, dtype_name, profile):
     stretch = gamma(2 * ELEMENTARY_ULPS * (np.abs(np.log(g_extent / p_extent)) + 1) + 4, u) * g_extent
     bound = stretch + gamma(3, u) * np.abs(g - p) + gamma(4, u) * (np.abs(g) + g_extent + 1)
     return np.tile(bound + (0.0 if profile == "exact" else 1e-14), (1, 2))
+
+
+# Beyond this exp(-d) is 0 in float64, and so in every type, whatever d is exactly.
+FARTHEST = 800.0
+
+
+def log_loss_bounds(scores, labels, dtype_name, profile):
+    """The bounds on the losses (R,) and on their gradients (R, K + 1): clause log-loss.bound.
+
+    scores: (R, K + 1) in float64; labels: (R,); dtype_name: the type that computes. Where no number comes out, 0.
+    """
+    u, n, rows = UNIT_ROUNDOFF[dtype_name], scores.shape[1], np.arange(len(scores))
+    E, smallest_normal = 2 * ELEMENTARY_ULPS * u, (n + 1) * _smallest_normal(dtype_name)
+    with np.errstate(all="ignore"):
+        d = scores - scores.max(axis=1, keepdims=True)
+        sizes, far = np.exp(d), np.minimum(np.abs(d), FARTHEST)
+        log_S = np.log(sizes.sum(axis=1, keepdims=True))
+        p, log_p = sizes / sizes.sum(axis=1, keepdims=True), d - log_S
+        c = (far + 2 * ELEMENTARY_ULPS + n) * u
+        a = (p * c).sum(axis=1, keepdims=True) / (1 - c.max(axis=1, keepdims=True))
+        e = (-np.log1p(-a) + E * np.abs(log_S) + u * np.abs(d) + u * np.abs(log_p)) * (1 + E)
+        gradient = p - (labels[:, None] == np.arange(n))
+        gradient_bound = p * np.expm1(np.minimum(e, 1)) + (E + 2 * u) * p + u * np.abs(gradient) + smallest_normal
+        loss_bound = e[rows, labels] + smallest_normal
+        if profile == "caffe-2015":
+            end = np.log(np.finfo(np.float32).tiny)
+            # A whole unit below FLT_MIN no rounding lifts p_u over it; p_u itself is e off, its logarithm E more.
+            clamped = log_p[rows, labels] < end - 1
+            loss_bound = np.where(clamped, -E * end, loss_bound - E * np.maximum(log_p[rows, labels], end) + E)
+    sides = 2 if dtype_name == "float64" else 1
+    return tuple(sides * np.nan_to_num(bound, nan=0.0, posinf=0.0) for bound in (loss_bound, gradient_bound))
+
+
+def multi_task_loss_bounds(results, scores, labels, lambda_, dtype_name, profile):
+    """The bounds on L, L_cls, L_loc and the gradients to scores and to deltas: clause multi-task-loss.bound.
+
+    results: the true L, L_cls, L_loc, gradients, in float64; scores: (R, K + 1) in float64; labels: (R,).
+    """
+    _, L_cls, L_loc, grad_scores, grad_deltas = results
+    u, R, foreground = UNIT_ROUNDOFF[dtype_name], max(len(scores), 1), int((labels >= 1).sum())
+    smallest_normal, sides = max(1.0, lambda_) * _smallest_normal(dtype_name), 2 if dtype_name == "float64" else 1
+    with np.errstate(all="ignore"):
+        row, row_gradient = (bound / R for bound in log_loss_bounds(scores, labels, dtype_name, profile))
+        cls = row.sum() + gamma(R + 1, u) * (L_cls + row.sum()) * sides
+        loc = gamma(4 * foreground + 6, u) * L_loc * sides
+        both = cls + lambda_ * loc + gamma(3, u) * (L_cls + lambda_ * L_loc + cls + lambda_ * loc) * sides
+        to_scores = row_gradient + gamma(2, u) * (np.abs(grad_scores) + row_gradient) * sides
+        to_deltas = gamma(5, u) * np.abs(grad_deltas) * sides
+    bounds = (both, cls, loc, to_scores, to_deltas)
+    terms = (R + 4 * foreground, R, 4 * foreground, 1, np.where(grad_deltas == 0, 0, 1))
+    return tuple(
+        np.nan_to_num(bound + count * smallest_normal, nan=0.0, posinf=0.0)
+        for bound, count in zip(bounds, terms, strict=True)
+    )
+
+
+def _smallest_normal(dtype_name):
+    """Below it results may be taken as zero; each type's has the exponent range of 2^p times SMALLEST."""
+    return SMALLEST[dtype_name] / (2 * UNIT_ROUNDOFF[dtype_name])
+
+
+def equal(expected, dtype_name):
+    """No error at all, but a zero may have either sign."""
+    return np.zeros(np.shape(expected))
+
+
+WITNESS_BOUNDS["equal"] = equal

@@ -4,6 +4,7 @@ This package imports NumPy and nothing else. Where it and `spec/` part, the spec
 """
 
 from frcnn.reference.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
+from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
 from frcnn.reference.sgd import learning_rate, sgd_step
@@ -15,10 +16,13 @@ __all__ = [
     "flip_boxes",
     "iou",
     "learning_rate",
+    "multi_task_loss",
     "nms",
     "pool_windows",
     "project_rois",
     "roi_pool",
     "roi_pool_backward",
     "sgd_step",
+    "smooth_l1",
+    "softmax_log_loss",
 ]

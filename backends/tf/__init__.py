@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frcnn.backends.tf.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
     from frcnn.backends.tf.greedy_nms import nms
+    from frcnn.backends.tf.loss import multi_task_loss, smooth_l1, softmax_log_loss
     from frcnn.backends.tf.operator import roi_pool
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
 
@@ -19,9 +20,12 @@ __all__ = [
     "flip_boxes",
     "iou",
     "learning_rate",
+    "multi_task_loss",
     "nms",
     "roi_pool",
     "sgd_step",
+    "smooth_l1",
+    "softmax_log_loss",
 ]
 
 # The module of each, where it is not operator.py.
@@ -32,8 +36,11 @@ _MODULES = {
     "flip_boxes": "boxes",
     "iou": "boxes",
     "learning_rate": "sgd",
+    "multi_task_loss": "loss",
     "nms": "greedy_nms",
     "sgd_step": "sgd",
+    "smooth_l1": "loss",
+    "softmax_log_loss": "loss",
 }
 
 

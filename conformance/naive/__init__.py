@@ -4,7 +4,7 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, nms, roi_pool, sgd
+from frcnn.conformance.naive import boxes, loss, nms, roi_pool, sgd
 
 OPERATORS: dict = {
     "nms": nms.nms,
@@ -14,7 +14,10 @@ OPERATORS: dict = {
     "decode_boxes": boxes.decode_boxes,
     "clip_boxes": boxes.clip_boxes,
     "learning_rate": sgd.learning_rate,
+    "multi_task_loss": loss.multi_task_loss,
     "sgd_step": sgd.sgd_step,
+    "smooth_l1": loss.smooth_l1,
+    "softmax_log_loss": loss.softmax_log_loss,
 }
 
-__all__ = ["OPERATORS", "boxes", "nms", "roi_pool", "sgd"]
+__all__ = ["OPERATORS", "boxes", "loss", "nms", "roi_pool", "sgd"]

@@ -1,0 +1,161 @@
+"""The multi-task loss and its parts on tensors; a GradientTape differentiates them.
+
+`tf.nn.sparse_softmax_cross_entropy_with_logits` passes in `exact`; on a GPU it gives NaN for a label that is no class,
+so labels are looked at before, as clause log-loss.error-labels says. `tf.nn.softmax` is not used: in float32 on a CPU
+it has zeros beside the NaN of a row, which fails log-loss.not-finite. `tf.keras.losses.Huber` is not used: it takes the
+mean over the last axis, which fails multi-task-loss.reduce. A `tf.where` of the two branches of smooth L1 is not
+differentiated either: the gradient of the square, 0 there, times an infinity is NaN, which fails smooth-l1.not-finite.
+"""
+
+import math
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+FLT_MIN = float(np.finfo(np.float32).tiny)
+
+
+def smooth_l1(x, *, profile="exact"):
+    """0.5 x^2 near zero, |x| - 0.5 from -1 and 1 on.
+
+    x: any shape, float32 or float64. profile: "exact", or "caffe-2015", which gives NaN a derivative of 0.
+    Raises ValueError or TypeError naming the argument.
+    """
+    _check_profile(profile)
+    x = _as_tensor("x", x)
+
+    @tf.custom_gradient
+    def with_derivative(x):
+        near = tf.abs(x) < 1
+
+        def gradient(upstream):
+            derivative = tf.where(near, x, tf.sign(x))
+            if profile == "caffe-2015":
+                derivative = tf.where(tf.math.is_nan(x), tf.zeros_like(x), derivative)
+            return upstream * derivative
+
+        return tf.where(near, 0.5 * x * x, tf.abs(x) - 0.5), gradient
+
+    return with_derivative(x)
+
+
+def softmax_log_loss(scores, labels, *, profile="exact"):
+    """-log of the true class's softmax probability: one number for each RoI, not reduced.
+
+    scores: (R, K + 1), float32 or float64. labels: (R,) integers in 0 .. K.
+    profile: "exact", or "caffe-2015", which clamps the logarithm's argument at FLT_MIN, and not its gradient.
+    Raises ValueError or TypeError naming the argument.
+    """
+    _check_profile(profile)
+    scores, labels = _scores_and_labels(scores, labels)
+    if profile == "exact":
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
+    true = tf.one_hot(labels, tf.shape(scores)[1], dtype=scores.dtype)
+
+    @tf.custom_gradient
+    def clamped(scores):  # the tape's own gradient would be 0 where the clamp acts
+        sizes = tf.exp(scores - tf.reduce_max(scores, axis=1, keepdims=True))
+        p = sizes / tf.reduce_sum(sizes, axis=1, keepdims=True)
+        p_u = tf.gather(p, labels, batch_dims=1)
+        p_u = tf.where(p_u < FLT_MIN, tf.constant(FLT_MIN, scores.dtype), p_u)  # NaN is not less, and stays
+        return -tf.math.log(p_u), lambda upstream: (p - true) * upstream[:, None]
+
+    return clamped(scores)
+
+
+def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="exact"):
+    """L, L_cls and L_loc of a minibatch: Eq. 1, each divided by the number of all RoIs.
+
+    scores: (R, K + 1), float32 or float64. deltas: (R, 4 (K + 1)), class by class, background's first.
+    labels: (R,) integers in 0 .. K. targets: (R, 4), those of the RoI's own class; of background RoIs anything.
+    lambda_: the weight of the box loss. profile: "exact" or "caffe-2015".
+    Raises ValueError or TypeError naming the argument.
+    """
+    losses = softmax_log_loss(scores, labels, profile=profile)
+    scores, labels = tf.convert_to_tensor(scores), tf.convert_to_tensor(labels)
+    R, columns = scores.shape
+    deltas = _as_tensor("deltas", deltas, scores.dtype, (R, 4 * columns))
+    targets = _as_tensor("targets", targets, scores.dtype, (R, 4))
+    lambda_ = _weight(lambda_, scores.dtype)
+    u = labels[:, None]
+    selected = ((u == tf.range(columns, dtype=labels.dtype)) & (u >= 1))[:, :, None]
+    t = tf.reshape(deltas, (-1, columns, 4))
+    unselected = tf.zeros_like(t) if profile == "exact" else 0 * t  # caffe-2015: a weight of 0 times the delta
+    differences = tf.where(selected, t - targets[:, None, :], unselected)
+    divisor = tf.cast(tf.maximum(tf.shape(scores)[0], 1), scores.dtype)
+    L_cls = tf.reduce_sum(losses) / divisor
+    L_loc = tf.reduce_sum(smooth_l1(differences, profile=profile)) / divisor
+    return L_cls + lambda_ * L_loc, L_cls, L_loc
+
+
+def _check_profile(profile):
+    if profile not in ("exact", "caffe-2015"):
+        raise ValueError(f"profile must be one of exact, caffe-2015, got {profile!r}")
+
+
+def _as_tensor(name, value, dtype=None, shape=None):
+    tensor = tf.convert_to_tensor(value)
+    if tensor.dtype not in (tf.float32, tf.float64):
+        raise TypeError(f"{name} must be float32 or float64, got {tensor.dtype.name}; widen half types first")
+    if dtype is not None and tensor.dtype != dtype:
+        raise TypeError(f"{name} must have the type of scores, {dtype.name}, got {tensor.dtype.name}")
+    if shape is not None and not tensor.shape.is_compatible_with(shape):
+        raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+    return tensor
+
+
+def _scores_and_labels(scores, labels):
+    scores, labels = _as_tensor("scores", scores), tf.convert_to_tensor(labels)
+    if scores.shape.rank != 2 or not scores.shape[1]:
+        raise ValueError(f"scores must have shape (R, K + 1), with one column at least, got {tuple(scores.shape)}")
+    R, columns = scores.shape
+    if not labels.dtype.is_integer:
+        raise TypeError(f"labels must be integers, got {labels.dtype.name}")
+    if not labels.shape.is_compatible_with((R,)):
+        raise ValueError(f"labels must have shape ({R},), one for each row of scores, got {tuple(labels.shape)}")
+    labels = tf.cast(labels, tf.int64)
+    wrong = (labels < 0) | (labels >= columns)
+    if not tf.executing_eagerly():
+        message = f"labels must be classes in 0..{columns - 1}"
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.reduce_any(wrong), False, message)]):
+            return scores, tf.identity(labels)
+    if tf.reduce_any(wrong):
+        row = int(tf.where(wrong)[0, 0])
+        raise ValueError(f"labels[{row}] is {int(labels[row])}, but scores has the classes 0..{columns - 1}")
+    return scores, labels
+
+
+def _weight(value, dtype):
+    try:
+        weight = float(operator.pos(value))  # pos refuses text
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"lambda_ must be a number, got {value!r}") from None
+    if not (math.isfinite(weight) and 0 <= weight <= dtype.max):
+        raise ValueError(f"lambda_ must be at least 0 and finite in {dtype.name}, got {value!r}")
+    return tf.constant(weight, dtype)
+
+
+class LossAdapter:
+    """The losses for the suite: NumPy in and out, and every gradient by a tape, not by a formula."""
+
+    def smooth_l1(self, x, *, profile="exact"):
+        return self._with_gradients(lambda x: (smooth_l1(x, profile=profile),), x)
+
+    def softmax_log_loss(self, scores, labels, *, profile="exact"):
+        return self._with_gradients(lambda scores: (softmax_log_loss(scores, labels, profile=profile),), scores)
+
+    def multi_task_loss(self, scores, deltas, labels, targets, *, lambda_=1.0, profile="exact"):
+        def parts(scores, deltas):
+            return multi_task_loss(scores, deltas, labels, targets, lambda_=lambda_, profile=profile)
+
+        return self._with_gradients(parts, scores, deltas)
+
+    def _with_gradients(self, function, *arrays):
+        """What the function gives, and the gradients of the first of it to the arrays."""
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch([tensor for tensor in tensors if tensor.dtype.is_floating])
+            results = function(*tensors)
+        gradients = tape.gradient(results[0], tensors)
+        return tuple(tensor.numpy() for tensor in (*results, *gradients))
