@@ -2,7 +2,6 @@
 
 Not called nms.py: the module would stand where the package has its function.
 
-
 tf.image.non_max_suppression is not used: it takes inclusive boxes for one pixel smaller and swaps the corners of
 malformed ones (nms-greedy.overlap), has no float64 (nms-greedy.type) and no `>=` (nms-greedy.threshold, `caffe-2015`).
 The order of the scores is tf.argsort's, which passes nms-greedy.tie on the CPU. One step for each kept box.
