@@ -5,8 +5,6 @@ t: predicted offsets, v: true ones. Results have the scores' type, float32 or fl
 bounds their error (log-loss.bound, multi-task-loss.bound).
 """
 
-import operator
-
 import numpy as np
 
 from frcnn.reference.arguments import as_float_array, check_profile
@@ -140,11 +138,10 @@ def _scores_and_labels(scores, labels):
 
 def _as_weight(value, kind):
     """Clause multi-task-loss.error-lambda."""
-    try:
-        with np.errstate(over="ignore", under="ignore"):
-            weight = kind(float(operator.pos(value)))  # pos refuses text, which float would read
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"lambda_ must be a number, got {value!r}") from None
+    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+        raise TypeError(f"lambda_ must be a number, got {value!r}")
+    with np.errstate(over="ignore", under="ignore"):
+        weight = kind(value)
     if not (np.isfinite(weight) and weight >= 0):
         raise ValueError(f"lambda_ must be at least 0 and finite in {kind.__name__}, got {value!r}")
     return weight

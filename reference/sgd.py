@@ -89,11 +89,10 @@ def _blobs(weights, gradients, velocity):
 
 def _number(name, value, kind):
     """`value` rounded to `kind`, finite and at least 0: clauses sgd-step.error-number, sgd-step.error-schedule."""
-    try:
-        with np.errstate(over="ignore"):
-            number = kind(float(operator.pos(value)))  # pos refuses text, which float would read
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    with np.errstate(over="ignore", under="ignore"):
+        number = kind(value)
     if not (np.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
     return number

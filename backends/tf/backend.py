@@ -1,8 +1,6 @@
 """TensorFlow as a backend: NumPy in channels-first order in and out, the op in between."""
 
-import contextlib
 import os
-import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # It greets on stderr otherwise, even where nothing is wrong.
 
@@ -11,9 +9,14 @@ import tensorflow as tf
 
 from frcnn.backends import UnavailableBackend
 from frcnn.backends.tf import library, operator
+from frcnn.backends.tf.boxes import BoxesAdapter
+from frcnn.backends.tf.greedy_nms import NmsAdapter
+from frcnn.backends.tf.loss import LossAdapter
+from frcnn.backends.tf.sentences import bare_sentences
+from frcnn.backends.tf.sgd import SgdAdapter
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter):
     """The native kernels as TensorFlow's custom ops, on the CPU."""
 
     name = "tf"
@@ -31,7 +34,7 @@ class TensorFlowBackend:
         features = np.asarray(features)
         if features.ndim != 4:
             raise ValueError(f"features must have shape (N, C, H, W), got {features.shape}")
-        with _bare_sentences():
+        with bare_sentences():
             output, argmax = operator.roi_pool_with_argmax(
                 _channels_last(features),
                 np.asarray(rois),
@@ -62,7 +65,7 @@ class TensorFlowBackend:
             raise ValueError(f"grad_output must have shape ({len(rois)}, {C}, P_h, P_w), got {grad_output.shape}")
         if argmax.shape != grad_output.shape or argmax.dtype.kind not in "iu":
             raise ValueError(f"argmax must hold integers in the shape of grad_output, {grad_output.shape}")
-        with _bare_sentences():
+        with bare_sentences():
             grad_features = operator.roi_pool_backward(
                 _channels_last(grad_output),
                 # Beyond int32 an index is off any map all the same, and the op says so.
@@ -73,15 +76,6 @@ class TensorFlowBackend:
                 profile,
             )
         return _channels_first(grad_features)
-
-
-@contextlib.contextmanager
-def _bare_sentences():
-    """The op's error as a ValueError, without the device and the op's name that TensorFlow puts around it."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", error.message)) from None
 
 
 def _channels_last(array):

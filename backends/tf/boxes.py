@@ -8,11 +8,12 @@ What is known without running raises ValueError or TypeError; what is not, tf.er
 argument. `validate=False` leaves out the second kind.
 """
 
-import contextlib
 import operator
 
 import numpy as np
 import tensorflow as tf
+
+from frcnn.backends.tf.sentences import bare_sentences
 
 PROFILES = ("exact", "caffe-2015")
 LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
@@ -146,15 +147,6 @@ def check_places(name, boxes):
     """Clause box-error.coordinate."""
     good = tf.abs(boxes) <= LARGEST_COORDINATE
     _check_rows(name, good, "has a coordinate that is not finite or beyond 2^24 in size")
-
-
-@contextlib.contextmanager
-def bare_sentences():
-    """What a check of values says as the ValueError that the suite asks for."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(error.message) from None
 
 
 def check_all(good, sentence, *values):

@@ -12,7 +12,8 @@ from functools import cache
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.tf.boxes import as_boxes, bare_sentences, check_all, check_places, check_profile, iou
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_profile, iou
+from frcnn.backends.tf.sentences import bare_sentences
 
 
 def nms(boxes, scores, iou_threshold, *, profile="exact"):

@@ -1,5 +1,7 @@
 """The two backends in torch: `torch` through its public operators, `torch-triton` with the Triton kernels anywhere.
 
+The adapters of the other operators stand beside them, in their own files; torch-triton has RoI pooling alone.
+
 NumPy goes in and comes out, bfloat16 as ml_dtypes has it: torch has no NumPy bfloat16, so its bits cross as int16.
 """
 
@@ -11,6 +13,10 @@ import torch
 
 from frcnn.backends import Missing, UnavailableBackend
 from frcnn.backends.torch import arguments, operator  # noqa: F401  (registers torch.ops.frcnn)
+from frcnn.backends.torch.boxes import BoxesAdapter
+from frcnn.backends.torch.loss import LossAdapter
+from frcnn.backends.torch.nms import NmsAdapter
+from frcnn.backends.torch.sgd import SgdAdapter
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -100,8 +106,8 @@ class _Adapter:
         return torch.from_numpy(argmax.astype(np.int32)).to(self.device)
 
 
-class TorchBackend(_Adapter):
-    """PyTorch through frcnn's own operators: the native kernels on the CPU, the Triton kernels on CUDA."""
+class TorchBackend(BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, _Adapter):
+    """PyTorch through frcnn's own operators: RoI pooling by native kernels on the CPU and Triton's on CUDA."""
 
     name = "torch"
 
