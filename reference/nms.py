@@ -17,7 +17,7 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
 
     Returns the indices of the kept boxes, int64, by falling score.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: section 2.4; rbgirshick/fast-rcnn, lib/utils/nms.pyx. Clauses: nms-greedy.order, nms-greedy.tie,
+    Source: section 3; rbgirshick/fast-rcnn, lib/utils/nms.pyx. Clauses: nms-greedy.order, nms-greedy.tie,
     nms-greedy.kept, nms-greedy.overlap, nms-greedy.threshold, nms-greedy.type, nms-greedy.result,
     nms-greedy.error-boxes, nms-greedy.error-scores, nms-greedy.error-threshold, nms-greedy.error-profile.
 
