@@ -4,6 +4,7 @@ This package imports NumPy and nothing else. Where it and `spec/` part, the spec
 """
 
 from frcnn.reference.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
+from frcnn.reference.detection import select_scale
 from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
@@ -23,6 +24,7 @@ __all__ = [
     "project_rois",
     "roi_pool",
     "roi_pool_backward",
+    "select_scale",
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",

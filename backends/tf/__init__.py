@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frcnn.backends.tf.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
+    from frcnn.backends.tf.detection import select_scale
     from frcnn.backends.tf.greedy_nms import nms
     from frcnn.backends.tf.loss import multi_task_loss, smooth_l1, softmax_log_loss
     from frcnn.backends.tf.operator import roi_pool
@@ -24,6 +25,7 @@ __all__ = [
     "multi_task_loss",
     "nms",
     "roi_pool",
+    "select_scale",
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",
@@ -40,6 +42,7 @@ _MODULES = {
     "learning_rate": "sgd",
     "multi_task_loss": "loss",
     "nms": "greedy_nms",
+    "select_scale": "detection",
     "sgd_step": "sgd",
     "smooth_l1": "loss",
     "softmax_log_loss": "loss",

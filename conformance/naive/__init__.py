@@ -4,9 +4,10 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, loss, nms, roi_pool, sgd, spp
+from frcnn.conformance.naive import boxes, detection, loss, nms, roi_pool, sgd, spp
 
 OPERATORS: dict = {
+    "select_scale": detection.select_scale,
     "spp_pool_backward": spp.spp_pool_backward,
     "spp_pool": spp.spp_pool,
     "nms": nms.nms,
@@ -22,4 +23,4 @@ OPERATORS: dict = {
     "softmax_log_loss": loss.softmax_log_loss,
 }
 
-__all__ = ["OPERATORS", "boxes", "loss", "nms", "roi_pool", "sgd", "spp"]
+__all__ = ["OPERATORS", "boxes", "detection", "loss", "nms", "roi_pool", "sgd", "spp"]
