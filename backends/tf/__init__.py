@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frcnn.backends.tf.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
-    from frcnn.backends.tf.detection import select_scale
+    from frcnn.backends.tf.detection import detect, select_scale
     from frcnn.backends.tf.greedy_nms import nms
     from frcnn.backends.tf.loss import multi_task_loss, smooth_l1, softmax_log_loss
     from frcnn.backends.tf.operator import roi_pool
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "clip_boxes",
     "decode_boxes",
+    "detect",
     "encode_boxes",
     "flip_boxes",
     "iou",
@@ -36,6 +37,7 @@ __all__ = [
 _MODULES = {
     "clip_boxes": "boxes",
     "decode_boxes": "boxes",
+    "detect": "detection",
     "encode_boxes": "boxes",
     "flip_boxes": "boxes",
     "iou": "boxes",

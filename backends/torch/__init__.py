@@ -2,7 +2,7 @@
 
 from frcnn.backends.torch.api import RoIPool, roi_pool
 from frcnn.backends.torch.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
-from frcnn.backends.torch.detection import select_scale
+from frcnn.backends.torch.detection import detect, select_scale
 from frcnn.backends.torch.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.backends.torch.nms import nms
 from frcnn.backends.torch.sgd import learning_rate, sgd_step
@@ -12,6 +12,7 @@ __all__ = [
     "RoIPool",
     "clip_boxes",
     "decode_boxes",
+    "detect",
     "encode_boxes",
     "flip_boxes",
     "iou",
