@@ -5,6 +5,7 @@ This package imports NumPy and nothing else. Where it and `spec/` part, the spec
 
 from frcnn.reference.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
 from frcnn.reference.detection import detect, select_scale
+from frcnn.reference.evaluation import average_precision, evaluate_voc
 from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
@@ -13,11 +14,13 @@ from frcnn.reference.sgd import learning_rate, sgd_step
 from frcnn.reference.spp import spp_pool, spp_pool_backward
 
 __all__ = [
+    "average_precision",
     "clip_boxes",
     "decode_boxes",
     "detect",
     "draw_keys",
     "encode_boxes",
+    "evaluate_voc",
     "flip_boxes",
     "image_order",
     "iou",
