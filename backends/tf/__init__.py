@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from frcnn.backends.tf.greedy_nms import nms
     from frcnn.backends.tf.loss import multi_task_loss, smooth_l1, softmax_log_loss
     from frcnn.backends.tf.operator import roi_pool
+    from frcnn.backends.tf.sampling import image_order, match_rois, sample_rois
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
     from frcnn.backends.tf.spp import spp_pool
 
@@ -21,11 +22,14 @@ __all__ = [
     "detect",
     "encode_boxes",
     "flip_boxes",
+    "image_order",
     "iou",
     "learning_rate",
+    "match_rois",
     "multi_task_loss",
     "nms",
     "roi_pool",
+    "sample_rois",
     "select_scale",
     "sgd_step",
     "smooth_l1",
@@ -40,11 +44,14 @@ _MODULES = {
     "detect": "detection",
     "encode_boxes": "boxes",
     "flip_boxes": "boxes",
+    "image_order": "sampling",
     "iou": "boxes",
     "learning_rate": "sgd",
+    "match_rois": "sampling",
     "multi_task_loss": "loss",
     "nms": "greedy_nms",
     "select_scale": "detection",
+    "sample_rois": "sampling",
     "sgd_step": "sgd",
     "smooth_l1": "loss",
     "softmax_log_loss": "loss",
