@@ -52,6 +52,24 @@ losses over R RoIs, f of them foreground
 gradient to the deltas
     gamma(5) |g|: the difference, lambda, the product, two for the division.
 
+truncated SVD of W (u x v), |W| its Frobenius norm, s_i its singular values; e = 10 max(u, v) n, n the unit roundoff
+    the errors of the product 6 e |W|; second^T second 3 e; first first^T 6 e s_1 |W|
+    The SVD is backward stable (LAPACK Users' Guide, 3rd ed., 4.9.1): U + dU, Sigma, V + dV are the SVD of W + E, with
+    |E| <= e |W| and dU, dV at most e in the spectral norm, e = p n. The guide calls p "modestly growing" and takes 1 in
+    its code. Worst-case analysis of Householder reduction has p in proportion to u v, which is never reached; Connolly and
+    Higham (Probabilistic rounding error analysis of Householder QR factorization, SIMAX 2023), for singular values too,
+    to sqrt(u v) <= max(u, v). The factor: two sides, a root of 2, and 7 deviations, beyond which 2 exp(-7^2 / 2) of all
+    cases lie: 7 * sqrt(2) < 10.
+    Error of the product: dU and dV change it by 2 e |W + E|, Sigma V^T is rounded once, E moves it and, by Mirsky's
+    theorem, the best error by e |W| each: 4 e + n and what is of second order, less than 5 e; taken in the type, the
+    product of t terms adds gamma(t) sqrt(t) |W|, less than e |W| for t up to 100.
+    second^T second: 2 e + e^2. first first^T: (2 e + 2 n) s_1^2 and 2 s_1 e |W| for the values; the rest second order.
+the best approximation itself, g = s_t - s_(t+1)
+    (5 + 3 s_1 / g) e |W|
+    3 e |W| of dU, dV and E, one for what is rounded and multiplied; the projector P on the kept left vectors moves by 2
+    e |W| / (g - e |W|) in the Frobenius norm (Wedin 1972), and (P' - P) W by s_1 times that. Where nothing is cut off,
+    or all of it is 0, 6 e |W|. A witness keeps as many values as it drops or more, with s_1 <= 3 g: 20 e |answer|.
+
 All are computed in float64, whose own roundoff is added where the result is float64 as well.
 """
 
@@ -214,3 +232,37 @@ def equal(expected, dtype_name):
 
 
 WITNESS_BOUNDS["equal"] = equal
+
+
+def _svd_roundoff(shape, dtype_name):
+    """e, the backward error of an SVD relative to the Frobenius norm; twice that where float64 is compared with it."""
+    return 10 * max(shape) * UNIT_ROUNDOFF[dtype_name] * (2 if dtype_name == "float64" else 1)
+
+
+def svd_error_bound(weights, dtype_name):
+    """The bound on both errors of the product: clause svd-layers.bound."""
+    return 6 * _svd_roundoff(weights.shape, dtype_name) * float(np.linalg.norm(weights.astype(np.float64)))
+
+
+def svd_gram_bounds(weights, dtype_name):
+    """The bounds on the numbers of second^T second and of first first^T: clause svd-layers.bound."""
+    e, wide = _svd_roundoff(weights.shape, dtype_name), weights.astype(np.float64)
+    return 3 * e, 6 * e * float(np.linalg.norm(wide, 2) * np.linalg.norm(wide))
+
+
+def svd_product_bound(weights, largest, gap, dtype_name):
+    """The bound on the product where there is one best: clause svd-layers.choice.
+
+    largest: s_1; gap: s_t - s_(t+1), or infinity where all that is cut off is 0.
+    """
+    e = _svd_roundoff(weights.shape, dtype_name)
+    return (6 if np.isinf(gap) else 5 + 3 * largest / gap) * e * float(np.linalg.norm(weights.astype(np.float64)))
+
+
+def low_rank(expected, dtype_name):
+    """The bound on the best approximation that a witness states."""
+    expected = np.asarray(expected, np.float64)
+    return np.full(expected.shape, 20 * _svd_roundoff(expected.shape, dtype_name) * float(np.linalg.norm(expected)))
+
+
+WITNESS_BOUNDS["low-rank"] = low_rank

@@ -12,6 +12,7 @@ from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_p
 from frcnn.reference.sampling import draw_keys, image_order, match_rois, sample_rois
 from frcnn.reference.sgd import learning_rate, sgd_step
 from frcnn.reference.spp import spp_pool, spp_pool_backward
+from frcnn.reference.svd import svd_approximation, truncated_svd
 
 __all__ = [
     "average_precision",
@@ -39,4 +40,6 @@ __all__ = [
     "softmax_log_loss",
     "spp_pool",
     "spp_pool_backward",
+    "svd_approximation",
+    "truncated_svd",
 ]

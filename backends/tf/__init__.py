@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from frcnn.backends.tf.sampling import image_order, match_rois, sample_rois
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
     from frcnn.backends.tf.spp import spp_pool
+    from frcnn.backends.tf.svd import svd_approximation, truncated_svd
 
 __all__ = [
     "clip_boxes",
@@ -35,6 +36,8 @@ __all__ = [
     "smooth_l1",
     "softmax_log_loss",
     "spp_pool",
+    "svd_approximation",
+    "truncated_svd",
 ]
 
 # The module of each, where it is not operator.py.
@@ -56,6 +59,8 @@ _MODULES = {
     "smooth_l1": "loss",
     "softmax_log_loss": "loss",
     "spp_pool": "spp",
+    "svd_approximation": "svd",
+    "truncated_svd": "svd",
 }
 
 

@@ -8,6 +8,7 @@ from frcnn.backends.torch.nms import nms
 from frcnn.backends.torch.sampling import image_order, match_rois, sample_rois
 from frcnn.backends.torch.sgd import learning_rate, sgd_step
 from frcnn.backends.torch.spp import spp_pool
+from frcnn.backends.torch.svd import svd_approximation, truncated_svd
 
 __all__ = [
     "RoIPool",
@@ -29,4 +30,6 @@ __all__ = [
     "smooth_l1",
     "softmax_log_loss",
     "spp_pool",
+    "svd_approximation",
+    "truncated_svd",
 ]

@@ -4,7 +4,7 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp
+from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp, svd
 
 OPERATORS: dict = {
     "average_precision": evaluation.average_precision,
@@ -13,6 +13,7 @@ OPERATORS: dict = {
     "select_scale": detection.select_scale,
     "spp_pool_backward": spp.spp_pool_backward,
     "spp_pool": spp.spp_pool,
+    "svd_approximation": svd.svd_approximation,
     "nms": nms.nms,
     "image_order": sampling.image_order,
     "iou": boxes.iou,
@@ -29,4 +30,4 @@ OPERATORS: dict = {
     "softmax_log_loss": loss.softmax_log_loss,
 }
 
-__all__ = ["OPERATORS", "boxes", "detection", "evaluation", "loss", "nms", "roi_pool", "sampling", "sgd", "spp"]
+__all__ = ["OPERATORS", "boxes", "detection", "evaluation", "loss", "nms", "roi_pool", "sampling", "sgd", "spp", "svd"]

@@ -1,0 +1,97 @@
+"""A fully connected layer as two smaller ones, by truncated SVD, as spec/svd.md says; on tensors.
+
+tf.linalg.svd passes the clauses. It gives V, not V^T, and the singular values first.
+
+What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
+argument. `validate=False` leaves out the second kind.
+"""
+
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+from frcnn.backends.tf.boxes import check_all
+from frcnn.backends.tf.sentences import bare_sentences
+
+
+def truncated_svd(weights, t, bias=None, *, validate=True):
+    """The two layers that stand for one: first (t, v) without bias, second (u, t), and the second's bias (u,).
+
+    weights: (u, v), float32 or float64; a Keras kernel is its transpose. t: a whole number in 1..min(u, v).
+    bias: (u,) of the weights' type, or None for zeros. Clauses: svd-layers.*.
+
+    >>> first, second, bias = truncated_svd(tf.constant([[3.0, 0], [0, 2], [0, 0]]), 1)
+    >>> tf.abs(second @ first).numpy().tolist()
+    [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    weights = _as_weights(weights)
+    t = _as_rank(t, min(weights.shape))
+    bias = tf.zeros(weights.shape[:1], weights.dtype) if bias is None else _as_bias(bias, weights)
+    if validate:
+        flat = tf.reshape(weights, [-1])
+        place = tf.argmin(tf.cast(tf.math.is_finite(flat), tf.int32))
+        row, column = place // weights.shape[1], place % weights.shape[1]
+        sentence = "weights[{}, {}] is {}; weights must be finite"
+        check_all(tf.math.is_finite(flat), sentence, row, column, flat[place])
+    sigma, U, V = tf.linalg.svd(weights)
+    first, second = sigma[:t, None] * tf.transpose(V[:, :t]), U[:, :t]
+    if validate:
+        finite = tf.reduce_all(tf.math.is_finite(first)) & tf.reduce_all(tf.math.is_finite(second))
+        largest = tf.reduce_max(tf.abs(weights))
+        check_all(finite, "weights are too large, up to {}, for singular values in their type", largest)
+    return first, second, tf.identity(bias)
+
+
+def svd_approximation(weights, t, *, validate=True):
+    """The weights (u, v) of the one layer that the two amount to. Clause svd-layers.product.
+
+    >>> svd_approximation(tf.constant([[3.0, 0], [0, 2], [0, 0]]), 1).numpy().tolist()
+    [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    first, second, _ = truncated_svd(weights, t, validate=validate)
+    return second @ first
+
+
+def _as_weights(value):
+    """Clause svd-layers.error-weights."""
+    weights = tf.convert_to_tensor(value)
+    if weights.shape.rank != 2 or 0 in weights.shape or None in weights.shape:
+        raise ValueError(f"weights must have shape (u, v), known and each at least 1, got {weights.shape}")
+    if weights.dtype not in (tf.float32, tf.float64):
+        raise TypeError(f"weights must be float32 or float64, got {weights.dtype.name}")
+    return weights
+
+
+def _as_rank(value, most):
+    """Clause svd-layers.error-rank."""
+    try:
+        t = operator.index(value)
+    except TypeError:
+        raise TypeError(f"t must be a whole number, got {value!r}") from None
+    if not 1 <= t <= most:
+        raise ValueError(f"t must lie in 1..{most}, the smaller side of weights, got {value!r}")
+    return t
+
+
+def _as_bias(value, weights):
+    """Clause svd-layers.error-bias."""
+    bias = tf.convert_to_tensor(value)
+    if bias.shape.rank != 1 or not bias.shape.is_compatible_with(weights.shape[:1]):
+        raise ValueError(f"bias must have shape ({weights.shape[0]},), got {bias.shape}")
+    if bias.dtype != weights.dtype:
+        raise TypeError(f"bias must have the type of weights, {weights.dtype.name}, got {bias.dtype.name}")
+    return bias
+
+
+class SvdAdapter:
+    """The operators of this file for a backend: NumPy in and out."""
+
+    def truncated_svd(self, weights, t, bias=None):
+        bias = None if bias is None else np.asarray(bias)
+        with bare_sentences():
+            return tuple(layer.numpy() for layer in truncated_svd(np.asarray(weights), t, bias))
+
+    def svd_approximation(self, weights, t):
+        with bare_sentences():
+            return svd_approximation(np.asarray(weights), t).numpy()

@@ -1,0 +1,95 @@
+"""A fully connected layer as two smaller ones, by truncated SVD, as spec/svd.md says; on tensors.
+
+torch.linalg.svd passes the clauses. torch.svd_lowrank does not: it is randomised, and its error is not that of the best
+approximation (svd-layers.best).
+"""
+
+import operator
+
+import torch
+
+from frcnn.backends.torch.boxes import as_tensor
+
+
+@torch.no_grad()
+def truncated_svd(weights, t, bias=None):
+    """The two layers that stand for one: first (t, v) without bias, second (u, t), and the second's bias (u,).
+
+    weights: (u, v), float32 or float64, as torch.nn.Linear(v, u) has them. t: a whole number in 1..min(u, v).
+    bias: (u,) of the weights' type, or None for zeros. Clauses: svd-layers.*.
+
+    >>> first, second, bias = truncated_svd(torch.tensor([[3.0, 0], [0, 2], [0, 0]]), 1)
+    >>> (second @ first).abs().tolist()
+    [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    _check_weights(weights)
+    t = _as_rank(t, min(weights.shape))
+    _check_bias(bias, weights)
+    try:
+        U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(f"weights have no singular value decomposition: {error}") from None
+    first, second = sigma[:t, None] * V_T[:t], U[:, :t].contiguous()
+    if not bool(first.isfinite().all() & second.isfinite().all()):
+        raise ValueError(
+            f"weights are too large, up to {weights.abs().max():g}, for singular values in {weights.dtype}"
+        )
+    return first, second, weights.new_zeros(len(weights)) if bias is None else bias.clone()
+
+
+def svd_approximation(weights, t):
+    """The weights (u, v) of the one layer that the two amount to. Clause svd-layers.product.
+
+    >>> svd_approximation(torch.tensor([[3.0, 0], [0, 2], [0, 0]]), 1).tolist()
+    [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    first, second, _ = truncated_svd(weights, t)
+    return second @ first
+
+
+def _check_weights(weights):
+    """Clause svd-layers.error-weights."""
+    if not isinstance(weights, torch.Tensor):
+        raise TypeError(f"weights must be a torch.Tensor, got {type(weights).__name__}")
+    if weights.dim() != 2 or 0 in weights.shape:
+        raise ValueError(f"weights must have shape (u, v), each at least 1, got {tuple(weights.shape)}")
+    if weights.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"weights must be float32 or float64, got {weights.dtype}")
+    finite = weights.isfinite()
+    if not bool(finite.all()):
+        row, column = (~finite).nonzero()[0].tolist()
+        raise ValueError(f"weights[{row}, {column}] is {weights[row, column].item()}; weights must be finite")
+
+
+def _as_rank(value, most):
+    """Clause svd-layers.error-rank."""
+    try:
+        t = operator.index(value)
+    except TypeError:
+        raise TypeError(f"t must be a whole number, got {value!r}") from None
+    if not 1 <= t <= most:
+        raise ValueError(f"t must lie in 1..{most}, the smaller side of weights, got {value!r}")
+    return t
+
+
+def _check_bias(bias, weights):
+    """Clause svd-layers.error-bias."""
+    if bias is None:
+        return
+    if not isinstance(bias, torch.Tensor):
+        raise TypeError(f"bias must be a torch.Tensor, got {type(bias).__name__}")
+    if bias.shape != weights.shape[:1]:
+        raise ValueError(f"bias must have shape ({len(weights)},), got {tuple(bias.shape)}")
+    if bias.dtype != weights.dtype or bias.device != weights.device:
+        raise TypeError(f"bias must be {weights.dtype} on {weights.device}, got {bias.dtype} on {bias.device}")
+
+
+class SvdAdapter:
+    """The operators of this file for a backend: NumPy in and out."""
+
+    def truncated_svd(self, weights, t, bias=None):
+        bias = None if bias is None else as_tensor(bias, self.device)
+        return tuple(layer.cpu().numpy() for layer in truncated_svd(as_tensor(weights, self.device), t, bias))
+
+    def svd_approximation(self, weights, t):
+        return svd_approximation(as_tensor(weights, self.device), t).cpu().numpy()
