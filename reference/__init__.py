@@ -8,6 +8,7 @@ from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
 from frcnn.reference.sgd import learning_rate, sgd_step
+from frcnn.reference.spp import spp_pool, spp_pool_backward
 
 __all__ = [
     "clip_boxes",
@@ -25,4 +26,6 @@ __all__ = [
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",
+    "spp_pool",
+    "spp_pool_backward",
 ]

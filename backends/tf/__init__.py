@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from frcnn.backends.tf.loss import multi_task_loss, smooth_l1, softmax_log_loss
     from frcnn.backends.tf.operator import roi_pool
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
+    from frcnn.backends.tf.spp import spp_pool
 
 __all__ = [
     "clip_boxes",
@@ -26,6 +27,7 @@ __all__ = [
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",
+    "spp_pool",
 ]
 
 # The module of each, where it is not operator.py.
@@ -41,6 +43,7 @@ _MODULES = {
     "sgd_step": "sgd",
     "smooth_l1": "loss",
     "softmax_log_loss": "loss",
+    "spp_pool": "spp",
 }
 
 

@@ -5,6 +5,7 @@ from frcnn.backends.torch.boxes import clip_boxes, decode_boxes, encode_boxes, f
 from frcnn.backends.torch.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.backends.torch.nms import nms
 from frcnn.backends.torch.sgd import learning_rate, sgd_step
+from frcnn.backends.torch.spp import spp_pool
 
 __all__ = [
     "RoIPool",
@@ -20,4 +21,5 @@ __all__ = [
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",
+    "spp_pool",
 ]

@@ -4,9 +4,11 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, loss, nms, roi_pool, sgd
+from frcnn.conformance.naive import boxes, loss, nms, roi_pool, sgd, spp
 
 OPERATORS: dict = {
+    "spp_pool_backward": spp.spp_pool_backward,
+    "spp_pool": spp.spp_pool,
     "nms": nms.nms,
     "iou": boxes.iou,
     "flip_boxes": boxes.flip_boxes,
@@ -20,4 +22,4 @@ OPERATORS: dict = {
     "softmax_log_loss": loss.softmax_log_loss,
 }
 
-__all__ = ["OPERATORS", "boxes", "loss", "nms", "roi_pool", "sgd"]
+__all__ = ["OPERATORS", "boxes", "loss", "nms", "roi_pool", "sgd", "spp"]

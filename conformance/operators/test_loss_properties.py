@@ -180,11 +180,11 @@ def test_no_rois_have_no_losses(subject, profile, columns):
 @clause("log-loss.error-scores")
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros(2), np.zeros((2, 0)), np.zeros((2, 3, 1)), np.zeros((2, 3), np.int64), np.zeros((2, 3), np.float16)],
+    [np.zeros(2), np.zeros((0, 0)), np.zeros((2, 3, 1)), np.zeros((2, 3), np.int64), np.zeros((2, 3), np.float16)],
     ids=["rank-1", "no-column", "rank-3", "int64", "float16"],
 )
 def test_scores_of_another_shape_or_type_are_refused(subject, wrong):
-    labels = np.zeros(2, np.int64)
+    labels = np.zeros(len(wrong), np.int64)
     subject.check_refused(lambda: subject.call("softmax_log_loss", wrong, labels), "scores")
 
 
