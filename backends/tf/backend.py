@@ -14,9 +14,10 @@ from frcnn.backends.tf.greedy_nms import NmsAdapter
 from frcnn.backends.tf.loss import LossAdapter
 from frcnn.backends.tf.sentences import bare_sentences
 from frcnn.backends.tf.sgd import SgdAdapter
+from frcnn.backends.tf.spp import SppAdapter
 
 
-class TensorFlowBackend(BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter):
+class TensorFlowBackend(BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter):
     """The native kernels as TensorFlow's custom ops, on the CPU."""
 
     name = "tf"
