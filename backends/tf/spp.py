@@ -4,13 +4,12 @@ Shapes and symbols. N images, map H x W, C channels; R RoIs; a level P is a grid
 (R, bins, C): the reference's (R, C, bins) with its last two axes exchanged, as spp-pool.order says.
 """
 
-import operator
-import re
-
 import numpy as np
 import tensorflow as tf
 
+from frcnn.backends.arguments import as_levels
 from frcnn.backends.tf.operator import roi_pool
+from frcnn.backends.tf.sentences import bare_sentences
 
 
 def spp_pool(
@@ -30,7 +29,7 @@ def spp_pool(
     >>> spp_pool(input, tf.constant([[0.0, 0, 0, 3, 3]]), (1, 2))[0, :, 0].numpy().tolist()
     [15.0, 5.0, 7.0, 13.0, 15.0]
     """
-    levels, input = _as_levels(levels), tf.convert_to_tensor(input)
+    levels, input = as_levels(levels), tf.convert_to_tensor(input)
     wide = input
     if differentiable and input.dtype in (tf.float16, tf.bfloat16):
         wide = tf.cast(input, tf.float32)  # so that the levels' gradients are added in float32: spp-pool.backward
@@ -45,35 +44,19 @@ def spp_pool(
         return tf.cast(tf.concat(pooled, axis=1), input.dtype)
 
 
-def _as_levels(value):
-    """Clause spp-pool.error-levels."""
-    try:
-        levels = tuple(operator.index(level) for level in value)
-    except TypeError:
-        raise TypeError(f"levels must be whole numbers, got {value!r}") from None
-    if not levels or min(levels) < 1:
-        raise ValueError(f"levels must be one or more whole numbers of at least 1, got {value!r}")
-    return levels
-
-
 class SppAdapter:
     """The operator of this file for a backend: NumPy, channels first, in and out; the gradient through a tape."""
 
     def spp_pool(self, features, rois, *arguments, **options):
-        try:
+        with bare_sentences():
             output = spp_pool(_channels_last(features), np.asarray(rois), *arguments, differentiable=False, **options)
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(_bare(error)) from None
         return np.ascontiguousarray(output.numpy().transpose(0, 2, 1))
 
     def spp_pool_backward(self, grad_output, features, rois, *arguments, **options):
         input, grad = tf.constant(_channels_last(features)), np.asarray(grad_output)
-        try:
-            with tf.GradientTape() as tape:
-                tape.watch(input)
-                output = tf.transpose(spp_pool(input, np.asarray(rois), *arguments, **options), (0, 2, 1))
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(_bare(error)) from None
+        with bare_sentences(), tf.GradientTape() as tape:
+            tape.watch(input)
+            output = tf.transpose(spp_pool(input, np.asarray(rois), *arguments, **options), (0, 2, 1))
         if grad.shape != output.shape or grad.dtype != output.dtype.as_numpy_dtype:
             raise ValueError(f"grad_output must be {output.dtype.name} {output.shape}, got {grad.dtype} {grad.shape}")
         grad_input = tape.gradient(output, input, tf.constant(grad))
@@ -85,8 +68,3 @@ def _channels_last(features):
     if features.ndim != 4:
         raise ValueError(f"features must have shape (N, C, H, W), got {features.shape}")
     return np.ascontiguousarray(features.transpose(0, 2, 3, 1))
-
-
-def _bare(error):
-    """The op's sentence without the device and the op's name that TensorFlow puts around it."""
-    return re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", error.message)
