@@ -4,25 +4,36 @@ This package imports NumPy and nothing else. Where it and `spec/` part, the spec
 """
 
 from frcnn.reference.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
+from frcnn.reference.detection import detect, select_scale
+from frcnn.reference.evaluation import average_precision, evaluate_voc
 from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
+from frcnn.reference.sampling import draw_keys, image_order, match_rois, sample_rois
 from frcnn.reference.sgd import learning_rate, sgd_step
 from frcnn.reference.spp import spp_pool, spp_pool_backward
 
 __all__ = [
+    "average_precision",
     "clip_boxes",
     "decode_boxes",
+    "detect",
+    "draw_keys",
     "encode_boxes",
+    "evaluate_voc",
     "flip_boxes",
+    "image_order",
     "iou",
     "learning_rate",
+    "match_rois",
     "multi_task_loss",
     "nms",
     "pool_windows",
     "project_rois",
     "roi_pool",
     "roi_pool_backward",
+    "sample_rois",
+    "select_scale",
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",

@@ -8,22 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frcnn.backends.tf.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
+    from frcnn.backends.tf.detection import detect, select_scale
     from frcnn.backends.tf.greedy_nms import nms
     from frcnn.backends.tf.loss import multi_task_loss, smooth_l1, softmax_log_loss
     from frcnn.backends.tf.operator import roi_pool
+    from frcnn.backends.tf.sampling import image_order, match_rois, sample_rois
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
     from frcnn.backends.tf.spp import spp_pool
 
 __all__ = [
     "clip_boxes",
     "decode_boxes",
+    "detect",
     "encode_boxes",
     "flip_boxes",
+    "image_order",
     "iou",
     "learning_rate",
+    "match_rois",
     "multi_task_loss",
     "nms",
     "roi_pool",
+    "sample_rois",
+    "select_scale",
     "sgd_step",
     "smooth_l1",
     "softmax_log_loss",
@@ -34,12 +41,17 @@ __all__ = [
 _MODULES = {
     "clip_boxes": "boxes",
     "decode_boxes": "boxes",
+    "detect": "detection",
     "encode_boxes": "boxes",
     "flip_boxes": "boxes",
+    "image_order": "sampling",
     "iou": "boxes",
     "learning_rate": "sgd",
+    "match_rois": "sampling",
     "multi_task_loss": "loss",
     "nms": "greedy_nms",
+    "select_scale": "detection",
+    "sample_rois": "sampling",
     "sgd_step": "sgd",
     "smooth_l1": "loss",
     "softmax_log_loss": "loss",

@@ -4,13 +4,20 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, loss, nms, roi_pool, sgd, spp
+from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp
 
 OPERATORS: dict = {
+    "average_precision": evaluation.average_precision,
+    "evaluate_voc": evaluation.evaluate_voc,
+    "detect": detection.detect,
+    "select_scale": detection.select_scale,
     "spp_pool_backward": spp.spp_pool_backward,
     "spp_pool": spp.spp_pool,
     "nms": nms.nms,
+    "image_order": sampling.image_order,
     "iou": boxes.iou,
+    "match_rois": sampling.match_rois,
+    "sample_rois": sampling.sample_rois,
     "flip_boxes": boxes.flip_boxes,
     "encode_boxes": boxes.encode_boxes,
     "decode_boxes": boxes.decode_boxes,
@@ -22,4 +29,4 @@ OPERATORS: dict = {
     "softmax_log_loss": loss.softmax_log_loss,
 }
 
-__all__ = ["OPERATORS", "boxes", "loss", "nms", "roi_pool", "sgd", "spp"]
+__all__ = ["OPERATORS", "boxes", "detection", "evaluation", "loss", "nms", "roi_pool", "sampling", "sgd", "spp"]

@@ -1,0 +1,140 @@
+"""The choice of a pyramid's scale, eagerly and in tf.function, and the steps from scores to detections, eagerly.
+
+Both as spec/detection.md says.
+
+tf.argmin is not used: it says that which of equals it gives is not guaranteed, and detect-scale.tie wants the first.
+"""
+
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+from frcnn.backends.arguments import LARGEST_COORDINATE
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
+from frcnn.backends.tf.greedy_nms import nms
+from frcnn.backends.tf.sentences import bare_sentences
+
+AREA = 224 * 224
+
+
+def select_scale(boxes, scales, *, validate=True):
+    """The index (R,), int64, of the scale at which each box (R, 4) is closest to 224^2 pixels in area.
+
+    boxes: float32 or float64; inclusive corners in image pixels. scales: a row (S,) of numbers, no tensor of a graph.
+    validate: False does not look at the boxes' numbers.
+    Raises ValueError or TypeError naming the argument, and for numbers in boxes tf.errors.InvalidArgumentError.
+    Clauses: detect-scale.*.
+
+    >>> select_scale(tf.constant([[0.0, 0, 223, 223], [0, 0, 49, 49]]), [1, 2, 4]).numpy().tolist()
+    [0, 2]
+    """
+    boxes, s = as_boxes("boxes", boxes), tf.constant(_as_scales(scales))
+    if validate:
+        check_places("boxes", boxes)
+    x1, y1, x2, y2 = tf.unstack(tf.cast(boxes, tf.float64), axis=1)
+    areas = (x2 - x1 + 1) * (y2 - y1 + 1)
+    distances = tf.abs(areas[:, None] * (s * s) - AREA)
+    nearest = distances == tf.reduce_min(distances, axis=1, keepdims=True)
+    count = s.shape[0]
+    return tf.reduce_min(tf.where(nearest, tf.range(count, dtype=tf.int64), count), axis=1)
+
+
+def _as_scales(value):
+    """Clause detect-scale.error-scales: (S,) float64."""
+    try:
+        scales = np.asarray(value)
+    except (TypeError, ValueError, NotImplementedError):
+        raise TypeError(f"scales must be a row of numbers, got {value!r}") from None
+    if scales.ndim != 1 or not len(scales):
+        raise ValueError(f"scales must have shape (S,) and hold one at least, got {scales.shape}")
+    if scales.dtype.kind not in "fiu":
+        raise TypeError(f"scales must hold numbers, got {scales.dtype}")
+    scales = scales.astype(np.float64)
+    good = (scales > 0) & (scales <= LARGEST_COORDINATE)
+    if not good.all():
+        row = np.argmin(good)
+        raise ValueError(f"scales[{row}] must be positive and at most 2^24, got {scales[row]:g}")
+    return scales
+
+
+def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=100, per_class=40, profile="exact"):
+    """The detections (D, 3), int64, among the scored boxes of a set of images: class, image, row. Eagerly only.
+
+    scores: (R, K + 1), float32 or float64; class 0 is background. boxes: (R, 4 (K + 1)), float32 or float64; inclusive
+    corners in image pixels. images: (R,) integers, the image of each row. image_count: how many images there are.
+    iou_threshold, profile: as in nms. per_image, per_class: the limits, the second an image on average.
+    Raises as select_scale does. Clauses: detect-steps.*.
+
+    >>> boxes = tf.tile(tf.constant([[0.0, 0, 9, 9], [0, 0, 9, 8], [20, 0, 29, 9]]), (1, 2))
+    >>> detect(tf.constant([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, tf.constant([0, 0, 0]), 1).numpy().tolist()
+    [[1, 0, 1], [1, 0, 2]]
+    """
+    image_count = _as_count("image_count", image_count, 0)
+    per_image, per_class = _as_count("per_image", per_image, 1), _as_count("per_class", per_class, 1)
+    scores, boxes, images = _as_rows(scores, boxes, images, image_count)
+    nms(boxes[:0, :4], scores[:0, 0], iou_threshold, profile=profile)  # refuses also where nothing is to suppress
+    of_image = {image: tf.where(images == image)[:, 0] for image in np.unique(images.numpy())}
+    found = [tf.zeros((0, 3), tf.int64)]
+    for k in range(1, scores.shape[1]):
+        score, taken = scores[:, k], {}
+        for image, rows in of_image.items():
+            finite = tf.boolean_mask(rows, tf.gather(score, rows) > -np.inf)
+            values = tf.gather(score, finite)
+            # Of equals top_k takes the first, and says so: detect-steps.per-image.
+            _, best = tf.math.top_k(values, min(per_image, values.shape[0]))
+            taken[image] = tf.gather(finite, best)
+        ranked = tf.sort(tf.concat([score[:0], *(tf.gather(score, rows) for rows in taken.values())], 0))[::-1]
+        limit = per_class * image_count
+        threshold = ranked[limit - 1] if ranked.shape[0] > limit else -np.inf
+        for image, rows in taken.items():
+            left = tf.boolean_mask(rows, tf.gather(score, rows) > threshold)
+            own = tf.gather(boxes[:, 4 * k : 4 * k + 4], left), tf.gather(score, left)
+            kept = tf.gather(left, nms(*own, iou_threshold, profile=profile))
+            place = tf.constant([[k, image]], tf.int64)
+            found.append(tf.concat([tf.tile(place, (kept.shape[0], 1)), kept[:, None]], axis=1))
+    return tf.concat(found, 0)
+
+
+def _as_rows(scores, boxes, images, image_count):
+    """Clauses detect-steps.error-scores, detect-steps.error-boxes, detect-steps.error-images."""
+    scores = tf.convert_to_tensor(scores)
+    scores = as_boxes("scores", scores, scores.shape[1] if scores.shape.rank == 2 and scores.shape[1] else "K + 1")
+    R, columns = scores.shape
+    row = tf.argmax(tf.cast(tf.reduce_any(tf.math.is_nan(scores), axis=1), tf.int32)) if R else 0
+    check_all(~tf.math.is_nan(scores), "scores[{}] holds a NaN, which has no place in an order", row)
+    boxes = as_boxes("boxes", boxes, 4 * columns)
+    check_places("boxes", boxes)
+    if boxes.shape[0] != R:
+        raise ValueError(f"boxes must have {R} rows, one a row of scores, got {boxes.shape}")
+    images = tf.convert_to_tensor(images)
+    if images.shape != (R,) or not images.dtype.is_integer:
+        raise ValueError(f"images must hold {R} integers, one a row of scores, got {images.dtype.name} {images.shape}")
+    images = tf.cast(images, tf.int64)
+    good = (images >= 0) & (images < image_count)
+    row = tf.argmin(tf.cast(good, tf.int32)) if R else 0
+    check_all(good, f"images[{{}}] is not one of {image_count} images", row)
+    return scores, boxes, images
+
+
+def _as_count(name, value, least):
+    """Clause detect-steps.error-limits."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if count < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return count
+
+
+class DetectionAdapter:
+    """The operators of this file for a backend: NumPy in and out."""
+
+    def select_scale(self, boxes, scales):
+        with bare_sentences():
+            return select_scale(np.asarray(boxes), scales).numpy()
+
+    def detect(self, scores, boxes, images, *arguments, **options):
+        with bare_sentences():
+            return detect(*map(np.asarray, (scores, boxes, images)), *arguments, **options).numpy()
