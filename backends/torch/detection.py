@@ -125,6 +125,8 @@ def _as_count(name, value, least):
 class DetectionAdapter:
     """The operators of this file for a backend: NumPy in and out."""
 
+    device: str
+
     def select_scale(self, boxes, scales):
         return select_scale(as_tensor(boxes, self.device), scales).cpu().numpy()
 

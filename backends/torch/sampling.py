@@ -169,6 +169,8 @@ def _as_thresholds(lo, hi, fg, overlaps):
 class SamplingAdapter:
     """The operators of this file for a backend: NumPy in and out."""
 
+    device: str
+
     def match_rois(self, proposals, ground_truth, ground_truth_class, **options):
         tensors = (as_tensor(array, self.device) for array in (proposals, ground_truth, ground_truth_class))
         return tuple(tensor.cpu().numpy() for tensor in match_rois(*tensors, **options))
