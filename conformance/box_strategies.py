@@ -17,7 +17,7 @@ extents = st.sampled_from((0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 9.0, 15.0, 0.5, 0.1, 29
 @st.composite
 def box_arrays(draw, dtype_name, least=0, most=6, malformed=True):
     """Boxes (R, 4) of the type; without `malformed` no last corner lies before its first."""
-    rows = []
+    rows: list = []
     for _ in range(draw(st.integers(least, most))):
         if rows and draw(st.integers(0, 4)) == 0:
             rows.append(draw(st.sampled_from(rows)))

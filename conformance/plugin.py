@@ -143,8 +143,9 @@ def pytest_runtest_makereport(item, call):
         found |= {"examples": subject.examples, "worst_margin": subject.worst_margin, "facts": subject.facts}
         found["executed"] = subject.backend.executed
     if call.excinfo is not None:
-        found["reason"] = str(call.excinfo.value)[:LONGEST_REASON]
-        if call.excinfo.errisinstance(backends.Missing):
+        errors = single_errors(call.excinfo.value)
+        found["reason"] = "\n".join(str(error) for error in errors)[:LONGEST_REASON]
+        if all(isinstance(error, backends.Missing) for error in errors):
             found["outcome"], report.outcome, report.longrepr = (
                 "missing",
                 "skipped",
@@ -152,6 +153,13 @@ def pytest_runtest_makereport(item, call):
             )
     report.user_properties.append(("frcnn", found))
     return report
+
+
+def single_errors(error) -> list[BaseException]:
+    """The errors that Hypothesis found in one test: it raises several distinct ones as a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return [single for part in error.exceptions for single in single_errors(part)]
+    return [error]
 
 
 class Recorder:

@@ -148,9 +148,10 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
     if len(lines) < 2 or lines[0].get("kind") != "header" or lines[-1].get("kind") != "footer":
         raise Truncated(f"{path.name} has no header or no footer")
     schema = json.loads(importlib.resources.files("frcnn.conformance").joinpath("report_schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
     for number, line in enumerate(lines, 1):
         try:
-            jsonschema.validate(line, schema)
+            validator.validate(line)
         except jsonschema.ValidationError as error:
             raise Malformed(f"{path.name}:{number}: {error.message}") from error
     head, *body, foot = lines

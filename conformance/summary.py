@@ -133,7 +133,7 @@ def _facts(head, body):
     """What the real group found, in sentences; the reason where it did not run."""
     if reason := head["real"].get("reason"):
         return [reason]
-    facts = [result["facts"] for result in body if result["group"] == "roi pool real"]
+    facts = [result["facts"] for result in body]
     boxes, boxes_apart, bins, bins_apart = (
         sum(f.get(key, 0) for f in facts) for key in ("boxes", "boxes_apart", "bins", "bins_apart")
     )

@@ -82,7 +82,8 @@ def evaluate_voc(detections, ground_truth, *, iou_threshold=0.5, method):
         row = np.argmax(wrong)
         raise ValueError(f"ground_truth[{row}] has difficult = {objects[row, 5]:g}, which must be 0 or 1")
     order = np.argsort(-scores, kind="stable")  # voc-evaluation.order
-    marks = _marks(order, *_largest_overlaps(detections, objects), threshold, difficult)
+    overlaps, rows = _largest_overlaps(detections, objects)
+    marks = _marks(order, overlaps, rows, threshold, difficult)
     true, false = np.cumsum(marks[order] == TRUE), np.cumsum(marks[order] == FALSE)
     # voc-evaluation.precision: 0 until something counts. The divisions are of whole numbers, each rounded once.
     precision = np.divide(true, true + false, out=np.zeros(len(order)), where=true + false > 0)

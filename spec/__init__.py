@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-VERSION = "0.1"
+VERSION = "0.2"
 
 _HEADING = re.compile(r"^### `(?P<id>[a-z0-9-]+\.[a-z0-9-]+)`(?P<optional> \(optional\))?$")
 

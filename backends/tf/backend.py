@@ -10,13 +10,18 @@ import tensorflow as tf
 from frcnn.backends import UnavailableBackend
 from frcnn.backends.tf import library, operator
 from frcnn.backends.tf.boxes import BoxesAdapter
+from frcnn.backends.tf.detection import DetectionAdapter
 from frcnn.backends.tf.greedy_nms import NmsAdapter
 from frcnn.backends.tf.loss import LossAdapter
+from frcnn.backends.tf.sampling import SamplingAdapter
 from frcnn.backends.tf.sentences import bare_sentences
 from frcnn.backends.tf.sgd import SgdAdapter
+from frcnn.backends.tf.spp import SppAdapter
 
 
-class TensorFlowBackend(BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter):
+class TensorFlowBackend(
+    BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter, SamplingAdapter, DetectionAdapter
+):
     """The native kernels as TensorFlow's custom ops, on the CPU."""
 
     name = "tf"

@@ -8,15 +8,12 @@ What is known without running raises ValueError or TypeError; what is not, tf.er
 argument. `validate=False` leaves out the second kind.
 """
 
-import operator
-
 import numpy as np
 import tensorflow as tf
 
+from frcnn.backends.arguments import LARGEST_COORDINATE, as_image_sides, check_profile
 from frcnn.backends.tf.sentences import bare_sentences
 
-PROFILES = ("exact", "caffe-2015")
-LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
 EPSILON = 1e-14  # what the original adds to a width in place of a pixel
 
 
@@ -52,7 +49,7 @@ def clip_boxes(boxes, image_size, *, profile="exact", validate=True):
     [[0.0, 2.0, 9.0, 9.0]]
     """
     check_profile(profile)
-    H, W = _as_image_sides("image_size", image_size)
+    H, W = as_image_sides("image_size", image_size)
     boxes = as_class_boxes("boxes", boxes)
     if validate:
         _check_rows("boxes", ~tf.math.is_nan(boxes), "holds a NaN; there is no place to clip it to")
@@ -70,7 +67,7 @@ def flip_boxes(boxes, width, *, validate=True):
     >>> flip_boxes(tf.constant([[0.0, 1, 3, 2]]), 10).numpy().tolist()
     [[6.0, 1.0, 9.0, 2.0]]
     """
-    (W,) = _as_image_sides("width", (width,))
+    (W,) = as_image_sides("width", (width,))
     boxes = as_boxes("boxes", boxes)
     if validate:
         check_places("boxes", boxes)
@@ -112,12 +109,6 @@ def decode_boxes(proposals, deltas, *, profile="exact", validate=True):
     half = 0.5 * (tf.exp(stretch) * extent)
     last = middle + half - 1 if profile == "exact" else middle + half
     return tf.reshape(tf.stack([middle - half, last], axis=2), tf.shape(deltas))
-
-
-def check_profile(profile):
-    """Clause box-error.profile."""
-    if profile not in PROFILES:
-        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
 
 
 def as_boxes(name, value, columns=4):
@@ -162,19 +153,6 @@ def _check_rows(name, good, sentence):
 def _check_as_many(name, rows, proposals):
     if not rows.shape[:1].is_compatible_with(proposals.shape[:1]):
         raise ValueError(f"{name} must have one row a proposal, {proposals.shape[0]}, got {rows.shape}")
-
-
-def _as_image_sides(name, value):
-    """Clause box-error.image-size."""
-    try:
-        sides = tuple(operator.index(side) for side in value)
-    except TypeError:
-        raise TypeError(f"{name} must hold whole numbers, got {value!r}") from None
-    if name == "image_size" and len(sides) != 2:
-        raise ValueError(f"image_size must be (H, W), got {value!r}")
-    if not all(1 <= side <= LARGEST_COORDINATE for side in sides):
-        raise ValueError(f"{name} must lie in 1..2^24, got {value!r}")
-    return sides
 
 
 def _areas(boxes):

@@ -10,7 +10,8 @@ import operator
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.tf.boxes import LARGEST_COORDINATE, as_boxes, check_all, check_places
+from frcnn.backends.arguments import LARGEST_COORDINATE
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
 from frcnn.backends.tf.greedy_nms import nms
 from frcnn.backends.tf.sentences import bare_sentences
 

@@ -13,6 +13,8 @@ import operator
 import numpy as np
 import tensorflow as tf
 
+from frcnn.backends.arguments import check_profile
+
 FLT_MIN = float(np.finfo(np.float32).tiny)
 
 
@@ -22,7 +24,7 @@ def smooth_l1(x, *, profile="exact"):
     x: any shape, float32 or float64. profile: "exact", or "caffe-2015", which gives NaN a derivative of 0.
     Raises ValueError or TypeError naming the argument.
     """
-    _check_profile(profile)
+    check_profile(profile)
     x = _as_tensor("x", x)
 
     @tf.custom_gradient
@@ -47,7 +49,7 @@ def softmax_log_loss(scores, labels, *, profile="exact"):
     profile: "exact", or "caffe-2015", which clamps the logarithm's argument at FLT_MIN, and not its gradient.
     Raises ValueError or TypeError naming the argument.
     """
-    _check_profile(profile)
+    check_profile(profile)
     scores, labels = _scores_and_labels(scores, labels)
     if profile == "exact":
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
@@ -87,11 +89,6 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     L_cls = tf.reduce_sum(losses) / divisor
     L_loc = tf.reduce_sum(smooth_l1(differences, profile=profile)) / divisor
     return L_cls + lambda_ * L_loc, L_cls, L_loc
-
-
-def _check_profile(profile):
-    if profile not in ("exact", "caffe-2015"):
-        raise ValueError(f"profile must be one of exact, caffe-2015, got {profile!r}")
 
 
 def _as_tensor(name, value, dtype=None, shape=None):

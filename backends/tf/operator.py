@@ -13,9 +13,9 @@ import operator
 import numpy as np
 import tensorflow as tf
 
+from frcnn.backends.arguments import check_profile
 from frcnn.backends.tf import library
 
-PROFILES = ("exact", "caffe-2015")
 FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
 
@@ -52,7 +52,7 @@ def roi_pool(
 
 def roi_pool_with_argmax(input, boxes, output_size, spatial_scale, profile, *, validate, with_argmax, name=None):
     """Both outputs of the op: as roi_pool, and argmax (R, P_h, P_w, C) int32, (0,) without `with_argmax`."""
-    _check_profile(profile)
+    check_profile(profile)
     input = _as_float_tensor("input", input, ("N", "H", "W", "C"))
     boxes = _as_float_tensor("boxes", boxes, ("R", 5))
     P_h, P_w = _as_output_size(output_size)
@@ -71,7 +71,7 @@ def roi_pool_with_argmax(input, boxes, output_size, spatial_scale, profile, *, v
 
 def roi_pool_backward(grad, argmax, boxes, input_size, spatial_scale, profile):
     """Eq. 4: the gradient of the input, (N, H, W, C), from that of the output and argmax, both (R, P_h, P_w, C)."""
-    _check_profile(profile)
+    check_profile(profile)
     boxes = _as_float_tensor("boxes", boxes, ("R", 5))
     return library.load().frcnn_roi_pool_grad(
         grad=_as_float_tensor("grad", grad, ("R", "P_h", "P_w", "C")),
@@ -126,12 +126,6 @@ def _gradient_of_gather(op, grad):
 def _attributes_of(op):
     # boxes were validated, or were not to be, when `op` ran, and its argmax is an output of RoiPool.
     return {"profile": op.get_attr("profile").decode(), "validate": False}
-
-
-def _check_profile(profile):
-    """Clause roi-pool.error-profile."""
-    if profile not in PROFILES:
-        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
 
 
 def _as_float_tensor(name, value, shape):

@@ -12,7 +12,8 @@ import operator
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_profile, check_same_type, iou
+from frcnn.backends.arguments import check_profile
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_same_type, iou
 from frcnn.backends.tf.sentences import bare_sentences
 
 MOST = 2**31 - 1

@@ -7,11 +7,9 @@ alike: the rate is off by float32's roundoff, and a step of 2^24 + 1 counts as 2
 sgd-step.schedule.
 """
 
-import math
-import operator
-
-import numpy as np
 import tensorflow as tf
+
+from frcnn.backends.arguments import as_number, as_product, learning_rate
 
 
 def sgd_step(
@@ -33,27 +31,15 @@ def sgd_step(
     """
     w, g, v = _blobs(weights, gradients, velocity)
     kind = w.dtype.as_numpy_dtype
-    mu = _number("momentum", momentum, kind)
+    mu = as_number("momentum", momentum, kind)
     if not float(momentum) < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
-    rate = _product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)
-    decay = _product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)
+    rate = as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)
+    decay = as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)
     if decay != 0:
         g = g + w * decay
     v = v * mu + g * rate
     return w - v, v
-
-
-def learning_rate(iteration, base, gamma, step):
-    """base * gamma^floor(iteration / step): the rate of update `iteration`, counted from 0.
-
-    Raises ValueError or TypeError naming the argument.
-    """
-    iteration, step = _whole("iteration", iteration, 0), _whole("step", step, 1)
-    base, gamma = float(_number("base", base, np.float64)), float(_number("gamma", gamma, np.float64))
-    if not 0 < gamma <= 1:
-        raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
-    return base * gamma ** (iteration // step)
 
 
 def _blobs(weights, gradients, velocity):
@@ -66,36 +52,6 @@ def _blobs(weights, gradients, velocity):
         if not blob.shape.is_compatible_with(blobs[0].shape):
             raise ValueError(f"{name} must have the shape of weights, {blobs[0].shape}, got {blob.shape}")
     return blobs
-
-
-def _number(name, value, kind):
-    """`value` rounded to the blob's type."""
-    try:
-        with np.errstate(over="ignore"):
-            number = kind(float(operator.pos(value)))  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
-    return number
-
-
-def _product(name, value, factor_name, factor, kind):
-    with np.errstate(over="ignore", under="ignore"):
-        product = _number(name, value, kind) * _number(factor_name, factor, kind)
-    if not math.isfinite(product):
-        raise ValueError(f"{name} times {factor_name} must be finite in {kind.__name__}, got {value!r} * {factor!r}")
-    return product
-
-
-def _whole(name, value, least):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not least <= number <= 2**53:
-        raise ValueError(f"{name} must be a whole number from {least} to 2^53, got {value!r}")
-    return number
 
 
 class SgdAdapter:

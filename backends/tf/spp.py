@@ -4,11 +4,10 @@ Shapes and symbols. N images, map H x W, C channels; R RoIs; a level P is a grid
 (R, bins, C): the reference's (R, C, bins) with its last two axes exchanged, as spp-pool.order says.
 """
 
-import operator
-
 import numpy as np
 import tensorflow as tf
 
+from frcnn.backends.arguments import as_levels
 from frcnn.backends.tf.operator import roi_pool
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -30,7 +29,7 @@ def spp_pool(
     >>> spp_pool(input, tf.constant([[0.0, 0, 0, 3, 3]]), (1, 2))[0, :, 0].numpy().tolist()
     [15.0, 5.0, 7.0, 13.0, 15.0]
     """
-    levels, input = _as_levels(levels), tf.convert_to_tensor(input)
+    levels, input = as_levels(levels), tf.convert_to_tensor(input)
     wide = input
     if differentiable and input.dtype in (tf.float16, tf.bfloat16):
         wide = tf.cast(input, tf.float32)  # so that the levels' gradients are added in float32: spp-pool.backward
@@ -43,17 +42,6 @@ def spp_pool(
             R, C = (grid.shape[axis] if grid.shape[axis] is not None else tf.shape(grid)[axis] for axis in (0, 3))
             pooled.append(tf.reshape(grid, (R, P * P, C)))
         return tf.cast(tf.concat(pooled, axis=1), input.dtype)
-
-
-def _as_levels(value):
-    """Clause spp-pool.error-levels."""
-    try:
-        levels = tuple(operator.index(level) for level in value)
-    except TypeError:
-        raise TypeError(f"levels must be whole numbers, got {value!r}") from None
-    if not levels or min(levels) < 1:
-        raise ValueError(f"levels must be one or more whole numbers of at least 1, got {value!r}")
-    return levels
 
 
 class SppAdapter:

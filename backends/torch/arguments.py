@@ -8,8 +8,7 @@ import operator
 
 import torch
 
-PROFILES = ("exact", "caffe-2015")
-LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
+from frcnn.backends.arguments import LARGEST_COORDINATE, check_profile
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _FLOATS_SPELLED = "float16, bfloat16, float32, float64"
@@ -59,12 +58,6 @@ def as_rows(boxes, input):
             raise ValueError(f"boxes[{image}] must have shape (L, 4), got {tuple(own.shape)}")
         rows.append(torch.nn.functional.pad(own, (1, 0), value=image))
     return torch.cat(rows) if rows else input.new_empty((0, 5))
-
-
-def check_profile(profile):
-    """Clause roi-pool.error-profile."""
-    if profile not in PROFILES:
-        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
 
 
 def check_shapes(input, boxes, pooled_height, pooled_width, profile):

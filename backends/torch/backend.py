@@ -14,9 +14,12 @@ import torch
 from frcnn.backends import Missing, UnavailableBackend
 from frcnn.backends.torch import arguments, operator  # noqa: F401  (registers torch.ops.frcnn)
 from frcnn.backends.torch.boxes import BoxesAdapter
+from frcnn.backends.torch.detection import DetectionAdapter
 from frcnn.backends.torch.loss import LossAdapter
 from frcnn.backends.torch.nms import NmsAdapter
+from frcnn.backends.torch.sampling import SamplingAdapter
 from frcnn.backends.torch.sgd import SgdAdapter
+from frcnn.backends.torch.spp import SppAdapter
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -106,7 +109,9 @@ class _Adapter:
         return torch.from_numpy(argmax.astype(np.int32)).to(self.device)
 
 
-class TorchBackend(BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, _Adapter):
+class TorchBackend(
+    BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter, SamplingAdapter, DetectionAdapter, _Adapter
+):
     """PyTorch through frcnn's own operators: RoI pooling by native kernels on the CPU and Triton's on CUDA."""
 
     name = "torch"

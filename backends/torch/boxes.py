@@ -8,13 +8,11 @@ takes an inclusive box for one pixel smaller (box-iou.extents) and gives NaN for
 Checking coordinates waits for a CUDA device and breaks a compiled graph; `validate=False` leaves out what needs them.
 """
 
-import operator
-
 import ml_dtypes
 import numpy as np
 import torch
 
-from frcnn.backends.torch.arguments import LARGEST_COORDINATE, check_profile
+from frcnn.backends.arguments import LARGEST_COORDINATE, as_image_sides, check_profile
 
 EPSILON = 1e-14  # what the original adds to a width in place of a pixel
 
@@ -152,19 +150,6 @@ def check_places(name, boxes):
     _check_rows(name, good, "has a coordinate that is not finite or beyond 2^24 in size")
 
 
-def as_image_sides(name, value):
-    """Clause box-error.image-size."""
-    try:
-        sides = tuple(operator.index(side) for side in value)
-    except TypeError:
-        raise TypeError(f"{name} must hold whole numbers, got {value!r}") from None
-    if name == "image_size" and len(sides) != 2:
-        raise ValueError(f"image_size must be (H, W), got {value!r}")
-    if not all(1 <= side <= LARGEST_COORDINATE for side in sides):
-        raise ValueError(f"{name} must lie in 1..2^24, got {value!r}")
-    return sides
-
-
 def _check_rows(name, good, sentence):
     if not bool(good.all()):
         row = int((~good).any(dim=1).nonzero()[0])
@@ -193,6 +178,8 @@ def as_tensor(value, device):
 
 class BoxesAdapter:
     """The operators of this file for a backend: NumPy in and out."""
+
+    device: str
 
     def iou(self, a, b):
         return iou(as_tensor(a, self.device), as_tensor(b, self.device)).cpu().numpy()

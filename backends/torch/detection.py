@@ -9,7 +9,7 @@ import operator
 import numpy as np
 import torch
 
-from frcnn.backends.torch.arguments import LARGEST_COORDINATE
+from frcnn.backends.arguments import LARGEST_COORDINATE
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places
 from frcnn.backends.torch.nms import nms
 
@@ -124,6 +124,8 @@ def _as_count(name, value, least):
 
 class DetectionAdapter:
     """The operators of this file for a backend: NumPy in and out."""
+
+    device: str
 
     def select_scale(self, boxes, scales):
         return select_scale(as_tensor(boxes, self.device), scales).cpu().numpy()

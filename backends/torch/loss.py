@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from frcnn.backends.arguments import check_profile
+
 FLT_MIN = torch.finfo(torch.float32).tiny
 
 
@@ -22,7 +24,7 @@ def smooth_l1(x, *, profile="exact"):
     x: any shape, float32 or float64. profile: "exact", or "caffe-2015", which gives NaN a derivative of 0.
     Raises ValueError or TypeError naming the argument.
     """
-    _check_profile(profile)
+    check_profile(profile)
     _check_tensor("x", x)
     if profile == "exact":
         return functional.smooth_l1_loss(x, torch.zeros_like(x), reduction="none")
@@ -38,7 +40,7 @@ def softmax_log_loss(scores, labels, *, profile="exact"):
     profile: "exact", or "caffe-2015", which clamps the logarithm's argument at FLT_MIN, and not its gradient.
     Raises ValueError or TypeError naming the argument.
     """
-    _check_profile(profile)
+    check_profile(profile)
     _check_scores(scores, labels)
     column = labels.long()[:, None]
     losses = -functional.log_softmax(scores, dim=1).gather(1, column)[:, 0]
@@ -81,11 +83,6 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     divisor = max(R, 1)
     L_cls, L_loc = losses.sum() / divisor, smooth_l1(differences, profile=profile).sum() / divisor
     return L_cls + lambda_ * L_loc, L_cls, L_loc
-
-
-def _check_profile(profile):
-    if profile not in ("exact", "caffe-2015"):
-        raise ValueError(f"profile must be one of exact, caffe-2015, got {profile!r}")
 
 
 def _check_tensor(name, value, dtype=None, shape=None):

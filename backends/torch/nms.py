@@ -8,7 +8,7 @@ slice at a time, and leave it as R x R bytes; the visits, which wait for one ano
 
 import torch
 
-from frcnn.backends.torch.arguments import check_profile
+from frcnn.backends.arguments import as_threshold, check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places, iou
 
 ROWS_AT_A_TIME = 256  # of R x R overlaps, so that no more than this many rows are ever held in floating point
@@ -30,7 +30,7 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
     check_boxes("boxes", boxes)
     check_places("boxes", boxes)
     _check_scores(scores, boxes)
-    threshold = _as_threshold(iou_threshold)
+    threshold = as_threshold(iou_threshold)
     if profile != "exact":
         boxes, scores = boxes.float(), scores.float()
     order = torch.argsort(scores, descending=True, stable=True)
@@ -68,19 +68,10 @@ def _check_scores(scores, boxes):
         raise ValueError(f"scores[{int(nan.nonzero()[0])}] is NaN, which has no place in an order")
 
 
-def _as_threshold(value):
-    """Clause nms-greedy.error-threshold."""
-    try:
-        threshold = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"iou_threshold must be a number, got {value!r}") from None
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"iou_threshold must lie in 0..1, got {value!r}")
-    return threshold
-
-
 class NmsAdapter:
     """The operator of this file for a backend: NumPy in and out."""
+
+    device: str
 
     def nms(self, boxes, scores, iou_threshold, **options):
         boxes, scores = as_tensor(boxes, self.device), as_tensor(scores, self.device)

@@ -13,7 +13,7 @@ import operator
 import numpy as np
 import torch
 
-from frcnn.backends.torch.arguments import check_profile
+from frcnn.backends.arguments import check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places, check_same_type, iou
 
 MOST = 2**31 - 1
@@ -168,6 +168,8 @@ def _as_thresholds(lo, hi, fg, overlaps):
 
 class SamplingAdapter:
     """The operators of this file for a backend: NumPy in and out."""
+
+    device: str
 
     def match_rois(self, proposals, ground_truth, ground_truth_class, **options):
         tensors = (as_tensor(array, self.device) for array in (proposals, ground_truth, ground_truth_class))

@@ -6,7 +6,7 @@ one (the operator that calls this is opaque to compilers), each an IEEE operatio
 
 import torch
 
-from frcnn.backends.torch.arguments import LARGEST_COORDINATE
+from frcnn.backends.arguments import LARGEST_COORDINATE
 
 
 def at_argmax(source, argmax, boxes, spatial_scale, profile):

@@ -7,11 +7,10 @@ drop of the rate shrinks what the velocity has gathered (tests/torch/test_sgd.py
 optimizer's, so the rate of any one update is said here by a function.
 """
 
-import math
-import operator
-
 import numpy as np
 import torch
+
+from frcnn.backends.arguments import as_number, as_product, learning_rate
 
 
 def sgd_step(
@@ -32,29 +31,17 @@ def sgd_step(
     Raises ValueError or TypeError naming the argument.
     """
     _check_blobs(weights, gradients, velocity)
-    dtype = weights.dtype
-    mu = _number("momentum", momentum, dtype)
+    kind = np.float32 if weights.dtype == torch.float32 else np.float64
+    mu = float(as_number("momentum", momentum, kind))
     if not float(momentum) < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
-    rate = _product("learning_rate", learning_rate, "lr_mult", lr_mult, dtype)
-    decay = _product("weight_decay", weight_decay, "decay_mult", decay_mult, dtype)
+    rate = float(as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind))
+    decay = float(as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind))
     with torch.no_grad():
         if decay != 0:
             gradients = gradients + weights * decay
         velocity = velocity * mu + gradients * rate
         return weights - velocity, velocity
-
-
-def learning_rate(iteration, base, gamma, step):
-    """base * gamma^floor(iteration / step): the rate of update `iteration`, counted from 0.
-
-    Raises ValueError or TypeError naming the argument.
-    """
-    iteration, step = _whole("iteration", iteration, 0), _whole("step", step, 1)
-    base, gamma = _number("base", base, torch.float64), _number("gamma", gamma, torch.float64)
-    if not 0 < gamma <= 1:
-        raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
-    return base * gamma ** (iteration // step)
 
 
 def _check_blobs(weights, gradients, velocity):
@@ -67,42 +54,14 @@ def _check_blobs(weights, gradients, velocity):
             raise ValueError(f"{name} must have the shape of weights, {tuple(weights.shape)}, got {tuple(blob.shape)}")
 
 
-def _number(name, value, dtype):
-    """`value` rounded to the blob's type, as a float."""
-    try:
-        number = torch.tensor(float(operator.pos(value)), dtype=dtype).item()  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be at least 0 and finite in {dtype}, got {value!r}")
-    return number
-
-
-def _product(name, value, factor_name, factor, dtype):
-    product = torch.tensor(_number(name, value, dtype) * _number(factor_name, factor, dtype), dtype=dtype).item()
-    if not math.isfinite(product):
-        raise ValueError(f"{name} times {factor_name} must be finite in {dtype}, got {value!r} * {factor!r}")
-    return product
-
-
-def _whole(name, value, least):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not least <= number <= 2**53:
-        raise ValueError(f"{name} must be a whole number from {least} to 2^53, got {value!r}")
-    return number
-
-
 class SgdAdapter:
     """sgd_step and learning_rate for the suite: NumPy in and out."""
 
-    device = "cpu"
+    device: str
 
     def sgd_step(self, weights, gradients, velocity, learning_rate, **options):
-        blobs = (torch.from_numpy(np.array(blob)).to(self.device) for blob in (weights, gradients, velocity))
-        return tuple(blob.cpu().numpy() for blob in sgd_step(*blobs, learning_rate, **options))
+        w, g, v = (torch.from_numpy(np.array(blob)).to(self.device) for blob in (weights, gradients, velocity))
+        return tuple(blob.cpu().numpy() for blob in sgd_step(w, g, v, learning_rate, **options))
 
     def learning_rate(self, iteration, base, gamma, step):
         return learning_rate(iteration, base, gamma, step)

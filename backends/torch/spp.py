@@ -4,11 +4,12 @@ torch's own adaptive_max_pool2d has the same windows as a level (roi-pool.grid, 
 but takes neither a RoI that leaves the map (roi-pool.empty) nor RoIs of different sizes in one call: it is not used.
 """
 
-import operator
+from collections.abc import Callable
 
 import ml_dtypes
 import torch
 
+from frcnn.backends.arguments import as_levels
 from frcnn.backends.torch.api import roi_pool
 
 
@@ -27,7 +28,7 @@ def spp_pool(input, boxes, levels=(1, 2, 4), spatial_scale=1.0, *, profile="exac
     >>> spp_pool(features, torch.tensor([[0.0, 0, 0, 3, 3]]), (1, 2)).tolist()
     [[[15.0, 5.0, 7.0, 13.0, 15.0]]]
     """
-    levels = _as_levels(levels)
+    levels = as_levels(levels)
     wide = input
     if _is_half(input) and torch.is_grad_enabled() and input.requires_grad:
         wide = input.float()  # so that autograd adds the levels' gradients in float32: spp-pool.backward
@@ -43,19 +44,10 @@ def _is_half(input):
     return isinstance(input, torch.Tensor) and input.dtype in (torch.float16, torch.bfloat16)
 
 
-def _as_levels(value):
-    """Clause spp-pool.error-levels."""
-    try:
-        levels = tuple(operator.index(level) for level in value)
-    except TypeError:
-        raise TypeError(f"levels must be whole numbers, got {value!r}") from None
-    if not levels or min(levels) < 1:
-        raise ValueError(f"levels must be one or more whole numbers of at least 1, got {value!r}")
-    return levels
-
-
 class SppAdapter:
     """The operator of this file for a backend: NumPy in and out, the gradient through autograd."""
+
+    _tensor: Callable[..., torch.Tensor]
 
     def spp_pool(self, features, rois, *arguments, **options):
         return _array(spp_pool(self._tensor("features", features), self._tensor("rois", rois), *arguments, **options))

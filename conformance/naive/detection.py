@@ -18,10 +18,10 @@ def select_scale(boxes, scales):
     for corners in boxes.tolist():
         x1, y1, x2, y2 = map(Fraction, corners)
         w, h = (rounded(rounded(last - first) + 1) for first, last in ((x1, x2), (y1, y2)))
-        area, best = rounded(w * h), None
+        area, best = rounded(w * h), (Fraction(-1), -1)
         for index, scale in enumerate(map(Fraction, np.asarray(scales, np.float64).tolist())):
             distance = abs(rounded(rounded(area * rounded(scale * scale)) - 50176))
-            if best is None or distance < best[0]:
+            if index == 0 or distance < best[0]:
                 best = distance, index
         chosen.append(best[1])
     return np.array(chosen, np.int64)
@@ -31,10 +31,12 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     """As frcnn.reference.detect, for input that is known to be good: with the original's threshold that rises."""
     detections = []
     for k in range(1, scores.shape[1]):
-        score, threshold, highest, taken = scores[:, k].tolist(), float("-inf"), [], []
+        score, threshold = scores[:, k].tolist(), float("-inf")
+        highest: list = []
+        taken: list = []
         for image in range(image_count):
             above = [row for row in range(len(score)) if images[row] == image and score[row] > threshold]
-            taken.append(sorted(above, key=lambda row, score=score: (-score[row], row))[:per_image])
+            taken.append([row for _, row in sorted((-score[row], row) for row in above)][:per_image])
             for row in taken[image]:
                 heapq.heappush(highest, score[row])
             while len(highest) > per_class * image_count:

@@ -24,9 +24,10 @@ def evaluate_voc(detections, ground_truth, *, iou_threshold=0.5, method):
     rounded = rounding(np.float64)
     rows, objects = [tuple(row) for row in detections.tolist()], [tuple(row) for row in ground_truth.tolist()]
     counted = sum(1 for each in objects if each[5] == 0)
-    marks, curve, found = [0] * len(rows), [], set()
+    marks, found = [0] * len(rows), set()
+    curve: list = []
     for d in sorted(range(len(rows)), key=lambda d: (-rows[d][1], d)):
-        best, best_object = 0.0, None
+        best, best_object = 0.0, -1
         for j, each in enumerate(objects):
             if each[0] == rows[d][0]:
                 share = overlap(rows[d][2:], each[1:5], rounded)

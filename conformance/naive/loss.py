@@ -78,7 +78,7 @@ def _row(scores, u, profile):
         # Relative to the true class where that is possible, so that no maximum is taken anywhere.
         base = Decimal(scores[u] if scores[u] > -inf else max(scores))
         sizes = [(Decimal(s) - base).exp() if s > -inf else Decimal(0) for s in scores]
-        total = sum(sizes)
+        total = sum(sizes, Decimal(0))
         gradient = [float(size / total - (j == u)) for j, size in enumerate(sizes)]
         if profile == "caffe-2015":
             loss = -max(sizes[u] / total, LEAST).ln()

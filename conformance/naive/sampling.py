@@ -52,7 +52,8 @@ def sample_rois(
 
 def image_order(keys, *, images_per_batch=2, profile="exact"):
     """As frcnn.reference.image_order: a minibatch at a time, as long as the rule does not stop it."""
-    order, batches = _first(keys, range(len(keys))), []
+    order = _first(keys, range(len(keys)))
+    batches: list = []
     while True:
         left = len(order) - len(batches) * images_per_batch
         enough = left >= images_per_batch if profile == "exact" else left > images_per_batch

@@ -130,7 +130,8 @@ def test_smooth_l1_of_another_type_is_refused(subject, wrong):
 @clause("log-loss.value", "log-loss.gradient", "log-loss.bound")
 @given(data=st.data())
 def test_the_log_loss_and_its_gradient_are_within_their_bounds(subject, profile, data):
-    check_log_loss(subject, *data.draw(classifications()), profile)
+    scores, labels = data.draw(classifications())
+    check_log_loss(subject, scores, labels, profile)
 
 
 @clause("log-loss.stable", "log-loss.bound")
@@ -151,13 +152,15 @@ def test_a_shift_of_all_scores_changes_nothing(subject, profile, dtype_name, shi
 @clause("log-loss.clamp", "log-loss.gradient")
 @given(data=st.data())
 def test_the_loss_ends_at_flt_min_where_the_profile_says_so(subject, profile, data):
-    check_log_loss(subject, *data.draw(classifications(NEAR_CLAMP, 200.0)), profile)
+    scores, labels = data.draw(classifications(NEAR_CLAMP, 200.0))
+    check_log_loss(subject, scores, labels, profile)
 
 
 @clause("log-loss.not-finite")
 @given(data=st.data())
 def test_scores_that_are_no_numbers_go_the_way_of_the_formula(subject, profile, data):
-    check_log_loss(subject, *data.draw(classifications(SPECIAL_SCORES)), profile)
+    scores, labels = data.draw(classifications(SPECIAL_SCORES))
+    check_log_loss(subject, scores, labels, profile)
 
 
 @clause("log-loss.row")

@@ -30,9 +30,9 @@ def key_arrays(draw, count):
     kind = draw(key_types)
     if kind.startswith("int"):
         ends = np.iinfo(kind)
-        values = st.sampled_from((0, 1, 2, 3, -1, ends.min, ends.max, ends.max - 1))
+        values: st.SearchStrategy = st.sampled_from((0, 1, 2, 3, -1, ends.min, ends.max, ends.max - 1))
     else:
-        values = st.sampled_from(KEY_VALUES) | st.floats(0, 1, width=32)
+        values = st.one_of(st.sampled_from(KEY_VALUES), st.floats(0, 1, width=32))
     return np.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
 
 

@@ -45,6 +45,16 @@ def test_a_backend_that_ends_its_process_gets_the_outcome_crashed(tmp_path):
     assert len(body) == reports[0][0]["planned"]
 
 
+def test_a_test_is_missing_only_where_every_error_found_is(tmp_path):
+    _, reports = run_suite(tmp_path, "faulty_backends:MissingInTwoWays", clauses=("roi-pool.max",))
+    outcomes = {r["test"].rpartition("::")[2]: r for r in reports[0][1]}
+    lacking = outcomes["test_hostile_rois_on_small_maps_pool_bit_for_bit[exact]"]
+    assert lacking["outcome"] == "missing"
+    failing = outcomes["test_hostile_rois_on_small_maps_pool_bit_for_bit[caffe-2015]"]
+    assert failing["outcome"] == "failed"
+    assert "no RoI" in failing["reason"]
+
+
 def test_a_backend_that_lacks_a_required_operator_does_not_conform(tmp_path):
     conforms, reports = run_suite(
         tmp_path, "faulty_backends:WithoutBackward", clauses=("roi-pool.backward", "roi-pool.tie")

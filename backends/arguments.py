@@ -1,0 +1,96 @@
+"""What the operators refuse of plain Python arguments, in whatever framework: said once for all backends.
+
+No framework is imported here, and nothing looks at a tensor. The reference says the same in its own files.
+"""
+
+import math
+import operator
+
+import numpy as np
+
+PROFILES = ("exact", "caffe-2015")
+LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
+
+
+def check_profile(profile):
+    """Clauses roi-pool.error-profile, box-error.profile, nms-greedy.error-profile."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+
+
+def as_image_sides(name, value):
+    """Clause box-error.image-size: `value`, (H, W) or one side in a tuple, as whole numbers."""
+    try:
+        sides = tuple(operator.index(side) for side in value)
+    except TypeError:
+        raise TypeError(f"{name} must hold whole numbers, got {value!r}") from None
+    if name == "image_size" and len(sides) != 2:
+        raise ValueError(f"image_size must be (H, W), got {value!r}")
+    if not all(1 <= side <= LARGEST_COORDINATE for side in sides):
+        raise ValueError(f"{name} must lie in 1..2^24, got {value!r}")
+    return sides
+
+
+def as_levels(value):
+    """Clause spp-pool.error-levels."""
+    try:
+        levels = tuple(operator.index(level) for level in value)
+    except TypeError:
+        raise TypeError(f"levels must be whole numbers, got {value!r}") from None
+    if not levels or min(levels) < 1:
+        raise ValueError(f"levels must be one or more whole numbers of at least 1, got {value!r}")
+    return levels
+
+
+def as_threshold(value):
+    """Clause nms-greedy.error-threshold."""
+    try:
+        threshold = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"iou_threshold must be a number, got {value!r}") from None
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"iou_threshold must lie in 0..1, got {value!r}")
+    return threshold
+
+
+def as_number(name, value, kind):
+    """Clause sgd-step.error-number: `value` rounded to the NumPy type `kind`, at least 0 and finite there."""
+    try:
+        with np.errstate(over="ignore"):
+            number = kind(float(operator.pos(value)))  # pos refuses text, which float would read
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
+    return number
+
+
+def as_product(name, value, factor_name, factor, kind):
+    """Clauses sgd-step.rates, sgd-step.error-number: a solver's number times a blob's own factor, in `kind`."""
+    with np.errstate(over="ignore", under="ignore"):
+        product = as_number(name, value, kind) * as_number(factor_name, factor, kind)
+    if not math.isfinite(product):
+        raise ValueError(f"{name} times {factor_name} must be finite in {kind.__name__}, got {value!r} * {factor!r}")
+    return product
+
+
+def learning_rate(iteration, base, gamma, step):
+    """base * gamma^floor(iteration / step): the rate of update `iteration`, counted from 0.
+
+    Raises ValueError or TypeError naming the argument. Clauses: sgd-step.schedule, sgd-step.error-schedule.
+    """
+    iteration, step = _as_whole("iteration", iteration, 0), _as_whole("step", step, 1)
+    base, gamma = float(as_number("base", base, np.float64)), float(as_number("gamma", gamma, np.float64))
+    if not 0 < gamma <= 1:
+        raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
+    return base * gamma ** (iteration // step)
+
+
+def _as_whole(name, value, least):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not least <= number <= 2**53:
+        raise ValueError(f"{name} must be a whole number from {least} to 2^53, got {value!r}")
+    return number
