@@ -107,7 +107,16 @@ def test_marks_curve_and_average_are_the_specs(subject, found, truth, threshold,
     subject.check("evaluate_voc", found, truth, iou_threshold=threshold, method=method)
 
 
-@clause("voc-evaluation.duplicate", "voc-evaluation.difficult", "voc-evaluation.largest", "voc-evaluation.no-object")
+@clause(
+    "voc-evaluation.order",
+    "voc-evaluation.largest",
+    "voc-evaluation.threshold",
+    "voc-evaluation.difficult",
+    "voc-evaluation.duplicate",
+    "voc-evaluation.recall",
+    "voc-evaluation.precision",
+    "voc-evaluation.no-object",
+)
 @given(
     found=st.lists(st.tuples(scores, st.integers(4, 9)), min_size=1, max_size=8),
     truth=st.lists(st.tuples(st.integers(4, 9), st.booleans()), max_size=4),
