@@ -56,10 +56,10 @@ truncated SVD of W (u x v), |W| its Frobenius norm, s_i its singular values; e =
     the errors of the product 6 e |W|; second^T second 3 e; first first^T 6 e s_1 |W|
     The SVD is backward stable (LAPACK Users' Guide, 3rd ed., 4.9.1): U + dU, Sigma, V + dV are the SVD of W + E, with
     |E| <= e |W| and dU, dV at most e in the spectral norm, e = p n. The guide calls p "modestly growing" and takes 1 in
-    its code. Worst-case analysis of Householder reduction has p in proportion to u v, which is never reached; Connolly and
-    Higham (Probabilistic rounding error analysis of Householder QR factorization, SIMAX 2023), for singular values too,
-    to sqrt(u v) <= max(u, v). The factor: two sides, a root of 2, and 7 deviations, beyond which 2 exp(-7^2 / 2) of all
-    cases lie: 7 * sqrt(2) < 10.
+    its code. Worst-case analysis of Householder reduction has p in proportion to u v, which is never reached;
+    Connolly and Higham (Probabilistic rounding error analysis of Householder QR factorization, SIMAX 2023), for
+    singular values too, to sqrt(u v) <= max(u, v). The factor: two sides, a root of 2, and 7 deviations, beyond which
+    2 exp(-7^2 / 2) of all cases lie: 7 * sqrt(2) < 10.
     Error of the product: dU and dV change it by 2 e |W + E|, Sigma V^T is rounded once, E moves it and, by Mirsky's
     theorem, the best error by e |W| each: 4 e + n and what is of second order, less than 5 e; taken in the type, the
     product of t terms adds gamma(t) sqrt(t) |W|, less than e |W| for t up to 100.

@@ -17,10 +17,11 @@ from frcnn.backends.tf.sampling import SamplingAdapter
 from frcnn.backends.tf.sentences import bare_sentences
 from frcnn.backends.tf.sgd import SgdAdapter
 from frcnn.backends.tf.spp import SppAdapter
+from frcnn.backends.tf.svd import SvdAdapter
 
 
 class TensorFlowBackend(
-    BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter, SamplingAdapter, DetectionAdapter
+    BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter, SamplingAdapter, DetectionAdapter, SvdAdapter
 ):
     """The native kernels as TensorFlow's custom ops, on the CPU."""
 

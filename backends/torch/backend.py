@@ -20,6 +20,7 @@ from frcnn.backends.torch.nms import NmsAdapter
 from frcnn.backends.torch.sampling import SamplingAdapter
 from frcnn.backends.torch.sgd import SgdAdapter
 from frcnn.backends.torch.spp import SppAdapter
+from frcnn.backends.torch.svd import SvdAdapter
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -110,7 +111,15 @@ class _Adapter:
 
 
 class TorchBackend(
-    BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter, SamplingAdapter, DetectionAdapter, _Adapter
+    BoxesAdapter,
+    NmsAdapter,
+    LossAdapter,
+    SgdAdapter,
+    SppAdapter,
+    SamplingAdapter,
+    DetectionAdapter,
+    SvdAdapter,
+    _Adapter,
 ):
     """PyTorch through frcnn's own operators: RoI pooling by native kernels on the CPU and Triton's on CUDA."""
 

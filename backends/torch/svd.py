@@ -87,6 +87,8 @@ def _check_bias(bias, weights):
 class SvdAdapter:
     """The operators of this file for a backend: NumPy in and out."""
 
+    device: str
+
     def truncated_svd(self, weights, t, bias=None):
         bias = None if bias is None else as_tensor(bias, self.device)
         return tuple(layer.cpu().numpy() for layer in truncated_svd(as_tensor(weights, self.device), t, bias))

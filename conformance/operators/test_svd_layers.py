@@ -33,8 +33,9 @@ def known(draw):
     padding = [(0, draw(st.integers(0, 3))), (0, draw(st.integers(0, 3)))]
     left, right = H[rows], signs[:, None] * H[columns]
     parts = [np.pad(s * np.outer(left[:, i], right[:, i]), padding) for i, s in enumerate(values)]
-    values = np.pad(values, (0, min(sum(parts).shape) - 4))
-    return sum(parts), values.astype(np.float64), parts
+    total = np.sum(parts, axis=0)
+    values = np.pad(values, (0, min(total.shape) - 4))
+    return total, values.astype(np.float64), parts
 
 
 @st.composite
