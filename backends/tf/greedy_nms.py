@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import as_threshold, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, iou
+from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
 
@@ -35,7 +36,7 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
     threshold = as_threshold(iou_threshold)
     if profile != "exact":
         boxes, scores = tf.cast(boxes, tf.float32), tf.cast(scores, tf.float32)
-    order = tf.argsort(scores, direction="DESCENDING", stable=True)
+    order = tf.argsort(in_order(scores), direction="DESCENDING", stable=True)
     return _visits(boxes.dtype, profile)(boxes, order, threshold)
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_same_type, iou
+from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
 MOST = 2**31 - 1
@@ -87,7 +88,7 @@ def sample_rois(
         with_class = ~foreground | (numbers > 0)
         _check("overlap_class", numbers, with_class, "a RoI that may be foreground has a class of at least 1")
         _check_keys(keys)
-    order = tf.argsort(_in_order(keys), stable=True)
+    order = tf.argsort(in_order(keys), stable=True)
     drawn = tf.boolean_mask(order, tf.gather(foreground, order))[: round(fraction * places)]
     others = tf.boolean_mask(order, tf.gather(background, order))[: places - tf.size(drawn)]
     labels = tf.concat([tf.gather(numbers, drawn), tf.zeros_like(others, numbers.dtype)], 0)
@@ -115,16 +116,8 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     batches = images // together
     if profile == "caffe-2015":
         batches = max((images - 1) // together, 1)
-    order = tf.argsort(_in_order(keys), stable=True)[: batches * together]
+    order = tf.argsort(in_order(keys), stable=True)[: batches * together]
     return tf.cast(tf.reshape(order, (batches, together)), tf.int64)
-
-
-def _in_order(keys):
-    """Whole numbers in the order of the keys: TensorFlow's threads flush subnormal numbers, which would tie with 0."""
-    if not keys.dtype.is_floating:
-        return keys
-    bits = tf.bitcast(keys, tf.int32 if keys.dtype == tf.float32 else tf.int64)
-    return tf.where(bits >= 0, bits, bits.dtype.min - bits)
 
 
 def _as_row(name, value, shape, types):
