@@ -53,6 +53,58 @@ def as_threshold(value):
     return threshold
 
 
+def as_whole(name, value, least, most=math.inf):
+    """Clauses sgd-step.error-schedule, roi-sampling.error-numbers, svd-layers.error-rank, detect-steps.error-limits."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not least <= number <= most:
+        limits = f"of at least {least}" if most == math.inf else f"in {least}..{most}"
+        raise ValueError(f"{name} must be a whole number {limits}, got {value!r}")
+    return number
+
+
+def as_share(name, value):
+    """Clauses roi-sampling.error-numbers, roi-sampling.error-thresholds: a number in 0..1."""
+    try:
+        number = float(operator.pos(value))  # pos refuses text
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must lie in 0..1, got {value!r}")
+    return number
+
+
+def as_thresholds(lo, hi, fg):
+    """Clause roi-sampling.error-thresholds: three shares, none above the next."""
+    numbers = [
+        as_share(name, value)
+        for name, value in (("bg_threshold_lo", lo), ("bg_threshold_hi", hi), ("fg_threshold", fg))
+    ]
+    if not numbers[0] <= numbers[1] <= numbers[2]:
+        raise ValueError(f"bg_threshold_lo <= bg_threshold_hi <= fg_threshold must hold, got {numbers}")
+    return numbers
+
+
+def as_scales(value):
+    """Clause detect-scale.error-scales: (S,) float64."""
+    try:
+        scales = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # a framework's tensor that is not there to be read
+        raise TypeError(f"scales must be a row of numbers, got {value!r}") from None
+    if scales.ndim != 1 or not len(scales):
+        raise ValueError(f"scales must have shape (S,) and hold one at least, got {scales.shape}")
+    if scales.dtype.kind not in "fiu":
+        raise TypeError(f"scales must hold numbers, got {scales.dtype}")
+    scales = scales.astype(np.float64)
+    good = (scales > 0) & (scales <= LARGEST_COORDINATE)
+    if not good.all():
+        row = np.argmin(good)
+        raise ValueError(f"scales[{row}] must be positive and at most 2^24, got {scales[row]:g}")
+    return scales
+
+
 def as_number(name, value, kind):
     """Clause sgd-step.error-number: `value` rounded to the NumPy type `kind`, at least 0 and finite there."""
     try:
@@ -79,18 +131,8 @@ def learning_rate(iteration, base, gamma, step):
 
     Raises ValueError or TypeError naming the argument. Clauses: sgd-step.schedule, sgd-step.error-schedule.
     """
-    iteration, step = _as_whole("iteration", iteration, 0), _as_whole("step", step, 1)
+    iteration, step = as_whole("iteration", iteration, 0, 2**53), as_whole("step", step, 1, 2**53)
     base, gamma = float(as_number("base", base, np.float64)), float(as_number("gamma", gamma, np.float64))
     if not 0 < gamma <= 1:
         raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
     return base * gamma ** (iteration // step)
-
-
-def _as_whole(name, value, least):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not least <= number <= 2**53:
-        raise ValueError(f"{name} must be a whole number from {least} to 2^53, got {value!r}")
-    return number

@@ -130,6 +130,7 @@ def pytest_runtest_call(item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
+    errors = [] if call.excinfo is None else single_errors(call.excinfo.value)
     report = yield
     found = {
         "outcome": report.outcome,
@@ -142,8 +143,7 @@ def pytest_runtest_makereport(item, call):
     if subject := item.funcargs.get("subject"):
         found |= {"examples": subject.examples, "worst_margin": subject.worst_margin, "facts": subject.facts}
         found["executed"] = subject.backend.executed
-    if call.excinfo is not None:
-        errors = single_errors(call.excinfo.value)
+    if errors:
         found["reason"] = "\n".join(str(error) for error in errors)[:LONGEST_REASON]
         if all(isinstance(error, backends.Missing) for error in errors):
             found["outcome"], report.outcome, report.longrepr = (

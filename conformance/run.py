@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 from rich.console import Console
@@ -50,21 +52,20 @@ def run(request: Request, console: Console) -> bool:
     """
     if unknown := [clause for clause in request.clauses if clause not in spec.clauses()]:
         raise UnknownClause(f"no clause is called {unknown[0]!r}; `frcnn spec list` names them all")
-    described = {}
-    for name in request.backends:
-        with console.status(f"{name}: loading, and compiling on first use"):
-            described[name] = describe(name, request.device)
+    with console.status("loading the backends, and compiling on first use"), ThreadPoolExecutor() as pool:
+        answers = pool.map(describe, request.backends, repeat(request.device))
+        described = dict(zip(request.backends, answers, strict=True))
     maps, real = _photographs(request, console)
     seed = None if request.effort == "certify" else request.seed or random.SystemRandom().randrange(2**32)
 
     request.out.mkdir(parents=True, exist_ok=True)
-    reports = []
+    reports, plan = [], _plan(request, maps)
     for name in request.backends:
         executed = described[name]["executed"]
         examples = (EXAMPLES_INTERPRETED if executed == "interpreter" else EXAMPLES)[request.effort]
         started = report.now()
         asked = Run(name, request.device, request.effort, examples, request.clauses, maps, real.get("reason", ""), "")
-        plan, lines = _hold(asked, described[name], seed, request.out, console)
+        lines = _hold(asked, plan, described[name], seed, request.out, console)
         head = report.header(asked, described[name], plan, real, seed, started)
         body = report.results(plan, lines)
         foot = report.footer(head, body)
@@ -99,18 +100,23 @@ def _photographs(request, console):
     return tuple(map(str, paths)), {"photographs": len(paths), "maps": [p.stem for p in paths]}
 
 
-def _hold(asked, described, seed, out, console):
-    """(plan, lines): the tests that were to run on one backend, and what each left behind."""
+def _plan(request, maps):
+    """The tests that are to run, the same ones for each backend; no backend is asked for here."""
+    asked = Run("", request.device, request.effort, 1, request.clauses, maps, "", "")
     with tempfile.TemporaryDirectory() as folder:
-        asked = replace(asked, results=str(Path(folder) / "results.jsonl"))
         plan_file = Path(folder) / "plan.json"
-        command = _pytest(asked, seed)
-        planned = subprocess.run(
-            [*command, "--collect-only", f"--frcnn-plan={plan_file}"], capture_output=True, text=True
-        )
+        command = [*_pytest(asked, seed=None), "--collect-only", f"--frcnn-plan={plan_file}"]
+        planned = subprocess.run(command, capture_output=True, text=True)
         if not plan_file.exists():
             raise RuntimeError(f"the suite could not be collected:\n{planned.stdout}{planned.stderr}")
-        plan = json.loads(plan_file.read_text())
+        return json.loads(plan_file.read_text())
+
+
+def _hold(asked, plan, described, seed, out, console):
+    """What each test left behind on one backend."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked = replace(asked, results=str(Path(folder) / "results.jsonl"))
+        command = _pytest(asked, seed)
         workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
         with (out / f"{file_name(described['name'])}.log").open("w") as log:
             distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
@@ -118,14 +124,22 @@ def _hold(asked, described, seed, out, console):
             _watch(child, Path(asked.results), len(plan), described, console)
         results = Path(asked.results)
         lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    return plan, lines
+    return lines
 
 
 def _pytest(asked, seed):
     seeded = [] if seed is None else ["--hypothesis-seed", str(seed)]
     return [
         *(sys.executable, "-m", "pytest", str(OPERATORS), "--rootdir", str(OPERATORS), "-c", os.devnull),
-        *("-q", "--import-mode=importlib", "-p", "frcnn.conformance.plugin", "-p", "no:cacheprovider"),
+        *(
+            "-q",
+            "--assert=plain",
+            "--import-mode=importlib",
+            "-p",
+            "frcnn.conformance.plugin",
+            "-p",
+            "no:cacheprovider",
+        ),
         *("--frcnn-run", asked.to_json(), *seeded),
     ]
 

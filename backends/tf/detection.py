@@ -5,12 +5,10 @@ Both as spec/detection.md says.
 tf.argmin is not used: it says that which of equals it gives is not guaranteed, and detect-scale.tie wants the first.
 """
 
-import operator
-
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import LARGEST_COORDINATE
+from frcnn.backends.arguments import as_scales, as_whole
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
 from frcnn.backends.tf.greedy_nms import nms
 from frcnn.backends.tf.sentences import bare_sentences
@@ -29,7 +27,7 @@ def select_scale(boxes, scales, *, validate=True):
     >>> select_scale(tf.constant([[0.0, 0, 223, 223], [0, 0, 49, 49]]), [1, 2, 4]).numpy().tolist()
     [0, 2]
     """
-    boxes, s = as_boxes("boxes", boxes), tf.constant(_as_scales(scales))
+    boxes, s = as_boxes("boxes", boxes), tf.constant(as_scales(scales))
     if validate:
         check_places("boxes", boxes)
     x1, y1, x2, y2 = tf.unstack(tf.cast(boxes, tf.float64), axis=1)
@@ -38,24 +36,6 @@ def select_scale(boxes, scales, *, validate=True):
     nearest = distances == tf.reduce_min(distances, axis=1, keepdims=True)
     count = s.shape[0]
     return tf.reduce_min(tf.where(nearest, tf.range(count, dtype=tf.int64), count), axis=1)
-
-
-def _as_scales(value):
-    """Clause detect-scale.error-scales: (S,) float64."""
-    try:
-        scales = np.asarray(value)
-    except (TypeError, ValueError, NotImplementedError):
-        raise TypeError(f"scales must be a row of numbers, got {value!r}") from None
-    if scales.ndim != 1 or not len(scales):
-        raise ValueError(f"scales must have shape (S,) and hold one at least, got {scales.shape}")
-    if scales.dtype.kind not in "fiu":
-        raise TypeError(f"scales must hold numbers, got {scales.dtype}")
-    scales = scales.astype(np.float64)
-    good = (scales > 0) & (scales <= LARGEST_COORDINATE)
-    if not good.all():
-        row = np.argmin(good)
-        raise ValueError(f"scales[{row}] must be positive and at most 2^24, got {scales[row]:g}")
-    return scales
 
 
 def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=100, per_class=40, profile="exact"):
@@ -70,8 +50,8 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     >>> detect(tf.constant([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, tf.constant([0, 0, 0]), 1).numpy().tolist()
     [[1, 0, 1], [1, 0, 2]]
     """
-    image_count = _as_count("image_count", image_count, 0)
-    per_image, per_class = _as_count("per_image", per_image, 1), _as_count("per_class", per_class, 1)
+    image_count = as_whole("image_count", image_count, 0)
+    per_image, per_class = as_whole("per_image", per_image, 1), as_whole("per_class", per_class, 1)
     scores, boxes, images = _as_rows(scores, boxes, images, image_count)
     nms(boxes[:0, :4], scores[:0, 0], iou_threshold, profile=profile)  # refuses also where nothing is to suppress
     of_image = {image: tf.where(images == image)[:, 0] for image in np.unique(images.numpy())}
@@ -115,17 +95,6 @@ def _as_rows(scores, boxes, images, image_count):
     row = tf.argmin(tf.cast(good, tf.int32)) if R else 0
     check_all(good, f"images[{{}}] is not one of {image_count} images", row)
     return scores, boxes, images
-
-
-def _as_count(name, value, least):
-    """Clause detect-steps.error-limits."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if count < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return count
 
 
 class DetectionAdapter:

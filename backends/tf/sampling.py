@@ -7,12 +7,10 @@ What is known without running raises ValueError or TypeError; what is not, tf.er
 argument. `validate=False` leaves out the second kind.
 """
 
-import operator
-
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import check_profile
+from frcnn.backends.arguments import as_share, as_thresholds, as_whole, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_same_type, iou
 from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
@@ -78,8 +76,9 @@ def sample_rois(
     overlaps = _as_row("overlaps_max", overlaps_max, [None], (tf.float32, tf.float64))
     numbers = _as_row("overlap_class", overlap_class, overlaps.shape, (tf.int32, tf.int64))
     keys = _as_row("keys", keys, overlaps.shape, KEY_TYPES)
-    places, fraction = _as_count("rois_per_image", rois_per_image), _as_number("fg_fraction", fg_fraction)
-    lo, hi, fg = _as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold, overlaps.dtype)
+    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_share("fg_fraction", fg_fraction)
+    # In the overlaps' type: roi-sampling.thresholds.
+    lo, hi, fg = tf.constant(as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold), overlaps.dtype)
     foreground = overlaps >= fg
     background = (overlaps >= lo) & (overlaps < hi)
     if validate:
@@ -106,7 +105,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     """
     check_profile(profile)
     keys = _as_row("keys", keys, [None], KEY_TYPES)
-    together, images = _as_count("images_per_batch", images_per_batch), keys.shape[0]
+    together, images = as_whole("images_per_batch", images_per_batch, 1, MOST), keys.shape[0]
     if images is None:
         raise ValueError("keys must have a known length: the number of minibatches follows from it")
     if together > images:
@@ -140,38 +139,6 @@ def _check_keys(keys):
     """Clause roi-sampling.error-keys."""
     if keys.dtype.is_floating:
         _check("keys", keys, ~tf.math.is_nan(keys), "it has no place in an order")
-
-
-def _as_count(name, value):
-    """Clause roi-sampling.error-numbers."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not 1 <= number <= MOST:
-        raise ValueError(f"{name} must lie in 1..2^31 - 1, got {value!r}")
-    return number
-
-
-def _as_number(name, value):
-    try:
-        number = float(operator.pos(value))  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} must lie in 0..1, got {value!r}")
-    return number
-
-
-def _as_thresholds(lo, hi, fg, kind):
-    """As tensors of the overlaps' type: clause roi-sampling.thresholds."""
-    numbers = [
-        _as_number(name, value)
-        for name, value in (("bg_threshold_lo", lo), ("bg_threshold_hi", hi), ("fg_threshold", fg))
-    ]
-    if not numbers[0] <= numbers[1] <= numbers[2]:
-        raise ValueError(f"bg_threshold_lo <= bg_threshold_hi <= fg_threshold must hold, got {numbers}")
-    return [tf.constant(number, kind) for number in numbers]
 
 
 class SamplingAdapter:

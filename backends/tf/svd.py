@@ -6,11 +6,10 @@ What is known without running raises ValueError or TypeError; what is not, tf.er
 argument. `validate=False` leaves out the second kind.
 """
 
-import operator
-
 import numpy as np
 import tensorflow as tf
 
+from frcnn.backends.arguments import as_whole
 from frcnn.backends.tf.boxes import check_all
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -26,7 +25,7 @@ def truncated_svd(weights, t, bias=None, *, validate=True):
     [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     weights = _as_weights(weights)
-    t = _as_rank(t, min(weights.shape))
+    t = as_whole("t", t, 1, min(weights.shape))
     bias = tf.zeros(weights.shape[:1], weights.dtype) if bias is None else _as_bias(bias, weights)
     if validate:
         flat = tf.reshape(weights, [-1])
@@ -61,17 +60,6 @@ def _as_weights(value):
     if weights.dtype not in (tf.float32, tf.float64):
         raise TypeError(f"weights must be float32 or float64, got {weights.dtype.name}")
     return weights
-
-
-def _as_rank(value, most):
-    """Clause svd-layers.error-rank."""
-    try:
-        t = operator.index(value)
-    except TypeError:
-        raise TypeError(f"t must be a whole number, got {value!r}") from None
-    if not 1 <= t <= most:
-        raise ValueError(f"t must lie in 1..{most}, the smaller side of weights, got {value!r}")
-    return t
 
 
 def _as_bias(value, weights):

@@ -4,12 +4,9 @@ torch.argmin gives the first of equals, as detect-scale.tie wants. Eager arithme
 for CUDA may fuse the product with the subtraction, which is one rounding less (detect-scale.arithmetic).
 """
 
-import operator
-
-import numpy as np
 import torch
 
-from frcnn.backends.arguments import LARGEST_COORDINATE
+from frcnn.backends.arguments import as_scales, as_whole
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places
 from frcnn.backends.torch.nms import nms
 
@@ -30,28 +27,10 @@ def select_scale(boxes, scales, *, validate=True):
     check_boxes("boxes", boxes)
     if validate:
         check_places("boxes", boxes)
-    s = torch.from_numpy(_as_scales(scales)).to(boxes.device)
+    s = torch.from_numpy(as_scales(scales)).to(boxes.device)
     x1, y1, x2, y2 = boxes.double().unbind(1)
     areas = (x2 - x1 + 1) * (y2 - y1 + 1)
     return torch.argmin((areas[:, None] * (s * s) - AREA).abs(), dim=1)
-
-
-def _as_scales(value):
-    """Clause detect-scale.error-scales: (S,) float64."""
-    try:
-        scales = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"scales must be a row of numbers, got {value!r}") from None
-    if scales.ndim != 1 or not len(scales):
-        raise ValueError(f"scales must have shape (S,) and hold one at least, got {scales.shape}")
-    if scales.dtype.kind not in "fiu":
-        raise TypeError(f"scales must hold numbers, got {scales.dtype}")
-    scales = scales.astype(np.float64)
-    good = (scales > 0) & (scales <= LARGEST_COORDINATE)
-    if not good.all():
-        row = np.argmin(good)
-        raise ValueError(f"scales[{row}] must be positive and at most 2^24, got {scales[row]:g}")
-    return scales
 
 
 @torch.no_grad()
@@ -67,8 +46,8 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     >>> detect(torch.tensor([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, torch.tensor([0, 0, 0]), 1).tolist()
     [[1, 0, 1], [1, 0, 2]]
     """
-    image_count = _as_count("image_count", image_count, 0)
-    per_image, per_class = _as_count("per_image", per_image, 1), _as_count("per_class", per_class, 1)
+    image_count = as_whole("image_count", image_count, 0)
+    per_image, per_class = as_whole("per_image", per_image, 1), as_whole("per_class", per_class, 1)
     _check_rows(scores, boxes, images, image_count)
     nms(boxes[:0, :4], scores[:0, 0], iou_threshold, profile=profile)  # refuses also where nothing is to suppress
     of_image = {image: (images == image).nonzero()[:, 0] for image in images.unique().tolist()}
@@ -109,17 +88,6 @@ def _check_rows(scores, boxes, images, image_count):
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
         raise ValueError(f"images[{row}] is {int(images[row])}, but there are {image_count} images")
-
-
-def _as_count(name, value, least):
-    """Clause detect-steps.error-limits."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if count < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return count
 
 
 class DetectionAdapter:

@@ -8,12 +8,10 @@ truncates its quota (roi-sampling.quota), and gives masks (roi-sampling.order).
 Checking values waits for a CUDA device; `validate=False` leaves out what needs them.
 """
 
-import operator
-
 import numpy as np
 import torch
 
-from frcnn.backends.arguments import check_profile
+from frcnn.backends.arguments import as_share, as_thresholds, as_whole, check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places, check_same_type, iou
 
 MOST = 2**31 - 1
@@ -77,8 +75,9 @@ def sample_rois(
     _check_row("overlaps_max", overlaps_max, R, (torch.float32, torch.float64))
     _check_row("overlap_class", overlap_class, R, (torch.int32, torch.int64))
     _check_row("keys", keys, R)
-    places, fraction = _as_count("rois_per_image", rois_per_image), _as_number("fg_fraction", fg_fraction)
-    lo, hi, fg = _as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold, overlaps_max)
+    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_share("fg_fraction", fg_fraction)
+    # As tensors of the overlaps' type: torch compares float32 with a Python number in the wider type.
+    lo, hi, fg = map(overlaps_max.new_tensor, as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold))
     foreground = overlaps_max >= fg
     background = (overlaps_max >= lo) & (overlaps_max < hi)
     if validate:
@@ -107,7 +106,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     """
     check_profile(profile)
     _check_row("keys", keys, keys.numel() if isinstance(keys, torch.Tensor) else 0)
-    together = _as_count("images_per_batch", images_per_batch)
+    together = as_whole("images_per_batch", images_per_batch, 1, MOST)
     if together > len(keys):
         raise ValueError(f"images_per_batch must be at most the number of images, {len(keys)}, got {together}")
     if validate:
@@ -132,38 +131,6 @@ def _check(name, values, good, sentence):
     if not bool(good.all()):
         row = int((~good).nonzero()[0])
         raise ValueError(f"{name}[{row}] is {values[row].item()}; {sentence}")
-
-
-def _as_count(name, value):
-    """Clause roi-sampling.error-numbers."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not 1 <= number <= MOST:
-        raise ValueError(f"{name} must lie in 1..2^31 - 1, got {value!r}")
-    return number
-
-
-def _as_number(name, value):
-    try:
-        number = float(operator.pos(value))  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} must lie in 0..1, got {value!r}")
-    return number
-
-
-def _as_thresholds(lo, hi, fg, overlaps):
-    """As tensors of the overlaps' type: torch compares float32 with a Python number in the wider type."""
-    numbers = [
-        _as_number(name, value)
-        for name, value in (("bg_threshold_lo", lo), ("bg_threshold_hi", hi), ("fg_threshold", fg))
-    ]
-    if not numbers[0] <= numbers[1] <= numbers[2]:
-        raise ValueError(f"bg_threshold_lo <= bg_threshold_hi <= fg_threshold must hold, got {numbers}")
-    return [overlaps.new_tensor(number) for number in numbers]
 
 
 class SamplingAdapter:

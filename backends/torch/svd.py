@@ -4,10 +4,9 @@ torch.linalg.svd passes the clauses. torch.svd_lowrank does not: it is randomise
 approximation (svd-layers.best).
 """
 
-import operator
-
 import torch
 
+from frcnn.backends.arguments import as_whole
 from frcnn.backends.torch.boxes import as_tensor
 
 
@@ -23,7 +22,7 @@ def truncated_svd(weights, t, bias=None):
     [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     _check_weights(weights)
-    t = _as_rank(t, min(weights.shape))
+    t = as_whole("t", t, 1, min(weights.shape))
     _check_bias(bias, weights)
     try:
         U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
@@ -59,17 +58,6 @@ def _check_weights(weights):
     if not bool(finite.all()):
         row, column = (~finite).nonzero()[0].tolist()
         raise ValueError(f"weights[{row}, {column}] is {weights[row, column].item()}; weights must be finite")
-
-
-def _as_rank(value, most):
-    """Clause svd-layers.error-rank."""
-    try:
-        t = operator.index(value)
-    except TypeError:
-        raise TypeError(f"t must be a whole number, got {value!r}") from None
-    if not 1 <= t <= most:
-        raise ValueError(f"t must lie in 1..{most}, the smaller side of weights, got {value!r}")
-    return t
 
 
 def _check_bias(bias, weights):

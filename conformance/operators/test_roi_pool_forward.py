@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from frcnn.conformance.cases import Pooling, pattern
 from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, long_poolings, poolings, values
+from frcnn.conformance.subject import Nonconforming
 
 clause = pytest.mark.clause
 
@@ -107,11 +108,10 @@ def test_no_roi_gives_an_output_without_rows(subject, profile, shape):
 
 
 @clause("roi-pool.dtype")
-@pytest.mark.parametrize("roi_type", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
 @given(data=st.data())
-def test_features_and_rois_each_have_their_own_type(subject, profile, dtype_name, roi_type, data):
-    subject.check_forward(data.draw(poolings(ORDINARY, dtype_name, roi_type=roi_type, profile=profile)))
+def test_features_and_rois_each_have_their_own_type(subject, profile, dtype_name, data):
+    subject.check_forward(data.draw(poolings(ORDINARY, dtype_name, profile=profile)))
 
 
 @clause("roi-pool.dtype-float64")
@@ -134,7 +134,8 @@ def test_the_output_is_the_same_when_argmax_is_not_asked_for(subject, profile, d
     case = data.draw(poolings(data.draw(st.sampled_from((ORDINARY, TYING, SPECIAL))), profile=profile))
     output, argmax = subject.pool(case, with_argmax=False)
     subject.require_same("output", subject.expected(case)[0], output, case)
-    assert argmax is None, "argmax was not asked for"
+    if argmax is not None:
+        raise Nonconforming("argmax was not asked for, yet is there")
 
 
 @clause("roi-pool.repeatable")

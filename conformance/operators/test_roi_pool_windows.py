@@ -11,7 +11,7 @@ from frcnn.conformance.cases import Pooling
 from frcnn.conformance.naive import roi_pool as naive
 
 LONGEST = 1024
-SOME_GRIDS = (1, 2, 3, 6, 7, 14, 22, 28, 64)
+SOME_GRIDS = (1, 6, 7, 22, 64)
 ALL_GRIDS = tuple(range(1, 65))
 
 
