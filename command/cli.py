@@ -29,23 +29,28 @@ def main() -> None:
 @click.option("--weights", type=_FILE, help="VGG16's ImageNet convolutions, .npz, for the `real` group.")
 @click.option("--proposals", type=_FILE, help="Boxes, .npz.  [default: selective_search_fast.npz beside VOCdevkit]")
 @click.option("--out", type=_FILE, default=Path("reports"), show_default=True)
+@click.option(
+    "--mutants", is_flag=True, help="Examine the suite itself: each wrong backend on its shelf must be failed."
+)
 @click.option("--seed", type=click.IntRange(min=1), help="Hypothesis's seed, as a report names it.")
-def conformance(backends, **options) -> None:
+def conformance(backends, mutants, **options) -> None:
     """Hold backends to the spec, clause by clause; write a report for each.
 
-    Exits with 0 where every required clause passed for each backend, 1 where not, 2 where the request was wrong.
+    Exits with 0 where every required clause passed for each backend (with --mutants: where the clause that each mutant
+    violates failed it), 1 where not, 2 where the request was wrong.
     """
     try:
         from rich.console import Console
 
         from frcnn.backends import UnavailableBackend, UnknownBackend
         from frcnn.conformance.photographs import RealDataError
-        from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run
+        from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run, run_mutants
     except ModuleNotFoundError as error:
         raise click.UsageError(f"the suite needs {error.name}: pip install 'frcnn[conformance]'") from error
     try:
         backends = backends or DEFAULT_BACKENDS[options["device"]]
-        conforming = run(Request(backends=backends, **options), Console())
+        act = run_mutants if mutants else run
+        conforming = act(Request(backends=backends, **options), Console())
     except (UnknownBackend, UnavailableBackend, UnknownClause, RealDataError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(0 if conforming else 1)

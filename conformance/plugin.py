@@ -37,6 +37,8 @@ class Run:
     photographs: tuple[str, ...]
     no_photographs_because: str
     results: str
+    examination: bool = False
+    """Whether a mutant is examined: nothing by chance, and no time spent on the smallest failing call."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -58,12 +60,16 @@ def pytest_configure(config):
     settings.register_profile(
         "frcnn",
         max_examples=config.frcnn_run.examples,
-        derandomize=config.frcnn_run.effort == "certify",
+        derandomize=config.frcnn_run.effort == "certify" or config.frcnn_run.examination,
         deadline=None,
         database=None,
         print_blob=True,
         # Shrinking finds the smallest failing call; explaining it again would only run the backend longer.
-        phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
+        phases=(
+            Phase.explicit,
+            Phase.generate,
+            *(() if config.frcnn_run.examination else (Phase.target, Phase.shrink)),
+        ),
         suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
     )
     settings.load_profile("frcnn")
@@ -135,6 +141,7 @@ def pytest_runtest_makereport(item, call):
     found = {
         "outcome": report.outcome,
         "reason": None,
+        "errors": [],
         "examples": 0,
         "worst_margin": None,
         "executed": None,
@@ -145,6 +152,7 @@ def pytest_runtest_makereport(item, call):
         found["executed"] = subject.backend.executed
     if errors:
         found["reason"] = "\n".join(str(error) for error in errors)[:LONGEST_REASON]
+        found["errors"] = sorted({type(error).__name__ for error in errors})
         if all(isinstance(error, backends.Missing) for error in errors):
             found["outcome"], report.outcome, report.longrepr = (
                 "missing",

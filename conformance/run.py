@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frcnn import cache, spec
 from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
+from frcnn.conformance.mutants import examination
 from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run
 
 DEFAULT_BACKENDS = {"cpu": ("reference", "torch", "torch-triton", "tf"), "cuda": ("torch", "torch-triton")}
@@ -44,14 +45,23 @@ class Request:
     seed: int | None = None
 
 
+def run_mutants(request: Request, console: Console) -> bool:
+    """Have the suite examined by its mutants, those of the clauses asked for or all; whether each was killed.
+
+    Raises UnknownClause before anything is written.
+    """
+    _check_clauses(request.clauses)
+    plan = _plan(replace(request, effort=examination.EFFORT), maps=())
+    return examination.examine(request.clauses, plan, request.out, console)
+
+
 def run(request: Request, console: Console) -> bool:
     """Hold each backend to the spec, write its report and the index, print the table; whether all conform.
 
     Raises before anything is written: UnknownClause, backends.UnknownBackend, backends.UnavailableBackend,
     photographs.RealDataError.
     """
-    if unknown := [clause for clause in request.clauses if clause not in spec.clauses()]:
-        raise UnknownClause(f"no clause is called {unknown[0]!r}; `frcnn spec list` names them all")
+    _check_clauses(request.clauses)
     with console.status("loading the backends, and compiling on first use"), ThreadPoolExecutor() as pool:
         answers = pool.map(describe, request.backends, repeat(request.device))
         described = dict(zip(request.backends, answers, strict=True))
@@ -76,6 +86,11 @@ def run(request: Request, console: Console) -> bool:
     for line in summary.closing_lines(reports, request.out):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return all(foot["verdict"] == "passed" for _, _, foot in reports)
+
+
+def _check_clauses(clauses):
+    if unknown := [clause for clause in clauses if clause not in spec.clauses()]:
+        raise UnknownClause(f"no clause is called {unknown[0]!r}; `frcnn spec list` names them all")
 
 
 def file_name(backend_name: str) -> str:

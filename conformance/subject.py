@@ -187,6 +187,13 @@ class Subject:
         except (ValueError, TypeError) as error:
             if not any(name in str(error) for name in names):
                 raise Nonconforming(f"the error must name {' or '.join(names)}, but says: {error}") from error
+        except Missing:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise Nonconforming(
+                f"expected a ValueError or TypeError that names {names}, got {kind}: {error}"
+            ) from error
         else:
             raise Nonconforming(f"expected an error that names {' or '.join(names)}, got none")
 
