@@ -100,6 +100,43 @@ def spec() -> None:
     """Read the spec."""
 
 
+@spec.command()
+def check() -> None:
+    """Show where each clause stands: spec, reference, witness, test, mutant.
+
+    Exits with 1 where a cell is blank, or where something cites a clause that is unknown, retired or used twice.
+    """
+    try:
+        from tabulate import tabulate
+
+        from frcnn.conformance import gate
+        from frcnn.conformance.run import plan_of_the_suite
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"the gate needs {error.name}: pip install 'frcnn[conformance]'") from error
+    verdict = gate.check(plan_of_the_suite())
+    click.echo(tabulate(gate.table(verdict), headers="keys"))
+    wrong = [*verdict.blank, *verdict.wrong]
+    click.echo("")
+    for line in wrong:
+        click.echo(line)
+    click.echo(f"{len(verdict.rows)} clauses, {len(verdict.blank)} blank cells, {len(verdict.wrong)} wrong citations")
+    sys.exit(1 if wrong else 0)
+
+
+@spec.command()
+@click.option("--out", type=_FILE, default=Path("spec.html"), show_default=True)
+@click.option("--sources", default="..", show_default=True, help="Where the checkout lies: a URL, or a path from OUT.")
+def render(out, sources) -> None:
+    """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants."""
+    try:
+        from frcnn.conformance import document, gate
+        from frcnn.conformance.run import plan_of_the_suite
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"the document needs {error.name}: pip install 'frcnn[conformance]'") from error
+    out.write_text(document.render(gate.check(plan_of_the_suite()), sources.rstrip("/")), encoding="utf-8")
+    click.echo(f"{out}")
+
+
 @spec.command("list")
 def list_clauses() -> None:
     """Every clause: its id, and the sentence that binds."""

@@ -49,8 +49,12 @@ class Unversioned(InvalidReport):
     """The backend's version names a release: "main" is a different program tomorrow."""
 
 
-def header(run, described, plan, real, seed, started) -> dict:
-    """The first line. described: what the backend says of itself; real: what the photographs were, or why none."""
+def header(run, described, plan, real, examined, seed, started) -> dict:
+    """The first line.
+
+    described: what the backend says of itself; real: what the photographs were, or why none; examined: what became of
+    the suite's own mutants, or why nothing is known.
+    """
     return {
         "kind": "header",
         "format": FORMAT,
@@ -65,6 +69,7 @@ def header(run, described, plan, real, seed, started) -> dict:
         "seed": seed,
         "planned": len(plan),
         "real": real,
+        "mutants": examined,
         "machine": machine(),
         "versions": {name: _version(name) for name in ("numpy", "hypothesis", "pytest", "ml-dtypes")},
         "started": started,

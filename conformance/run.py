@@ -69,14 +69,14 @@ def run(request: Request, console: Console) -> bool:
     seed = None if request.effort == "certify" else request.seed or random.SystemRandom().randrange(2**32)
 
     request.out.mkdir(parents=True, exist_ok=True)
-    reports, plan = [], _plan(request, maps)
+    reports, plan, examined = [], _plan(request, maps), examination.shipped()
     for name in request.backends:
         executed = described[name]["executed"]
         examples = (EXAMPLES_INTERPRETED if executed == "interpreter" else EXAMPLES)[request.effort]
         started = report.now()
         asked = Run(name, request.device, request.effort, examples, request.clauses, maps, real.get("reason", ""), "")
         lines = _hold(asked, plan, described[name], seed, request.out, console)
-        head = report.header(asked, described[name], plan, real, seed, started)
+        head = report.header(asked, described[name], plan, real, examined, seed, started)
         body = report.results(plan, lines)
         foot = report.footer(head, body)
         report.write(request.out / f"{file_name(described[name]['name'])}.jsonl", [head, *body, foot])
@@ -86,6 +86,11 @@ def run(request: Request, console: Console) -> bool:
     for line in summary.closing_lines(reports, request.out):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return all(foot["verdict"] == "passed" for _, _, foot in reports)
+
+
+def plan_of_the_suite() -> list[dict]:
+    """Every test with its clauses, as profile `quick` has them."""
+    return _plan(Request((), effort="quick"), maps=())
 
 
 def _check_clauses(clauses):

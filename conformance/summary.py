@@ -51,6 +51,7 @@ def verdicts(reports) -> str:
     said = [
         f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`; "
         f"{head['machine']['processor']}, {head['machine']['cores']} cores, {head['started'][:10]}.",
+        f"{_examined(head)}.",
         *facts,
     ]
     return "\n".join([tabulate(rows, headers="keys", tablefmt="github"), "", *(f"- {line}" for line in said)])
@@ -105,6 +106,11 @@ def index(reports) -> str:
             *_section(
                 "Real input", [f"{h['backend']['name']}: {s}" for h, body, _ in reports for s in _facts(h, body)]
             ),
+            "## The suite examined",
+            "",
+            f"{_examined(head)}.",
+            "",
+            *([tabulate(_kills(head), headers="keys", tablefmt="github"), ""] if "matrix" in head["mutants"] else []),
             *_section("Not passed", [line for h, body, _ in reports for line in _reasons(h, body)]),
         ]
     )
@@ -127,6 +133,25 @@ def _rows(reports):
                 }
             )
     return rows
+
+
+def _examined(head):
+    """What became of the suite's own mutants, in a sentence without its full stop."""
+    if reason := head["mutants"].get("reason"):
+        return f"No kill matrix: {reason}"
+    matrix = head["mutants"]["matrix"]
+    killed = sum(row["outcome"] == "killed" for row in matrix)
+    return (
+        f"Of {len(matrix)} mutants, each the reference with one fault, this suite fails {killed} by the clause violated"
+    )
+
+
+def _kills(head):
+    return [
+        {name: row[name] for name in ("mutant", "clause", "fault")}
+        | {"failed by": f"{row['killed_by']} of {row['tests']} tests"}
+        for row in head["mutants"]["matrix"]
+    ]
 
 
 def _facts(head, body):

@@ -5,18 +5,37 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-VERSION = "0.2"
+VERSION = "1.0"
+"""Of all pages together; stated here alone. Reports, vectors and the rendered document take it from here."""
 
-_HEADING = re.compile(r"^### `(?P<id>[a-z0-9-]+\.[a-z0-9-]+)`(?P<optional> \(optional\))?$")
+PAGES = (
+    "roi-pool",
+    "spp",
+    "boxes",
+    "sampling",
+    "loss",
+    "sgd",
+    "svd",
+    "nms",
+    "detection",
+    "evaluation",
+)
+"""In the order in which they are best read."""
+
+_HEADING = re.compile(r"^### `(?P<id>[a-z0-9-]+\.[a-z0-9-]+)`(?: \((?P<mark>optional|retired)\))?$")
 
 
 @dataclass(frozen=True)
 class Clause:
-    """One normative sentence: its id, the page it stands on, whether an implementation may do without, its text."""
+    """One normative sentence: its id, the page it stands on, whether an implementation may do without, its text.
+
+    A retired one binds nobody any more; it stays on its page so that its id is never given to another.
+    """
 
     id: str
     page: str
     optional: bool
+    retired: bool
     text: str
 
     @property
@@ -25,17 +44,34 @@ class Clause:
         return " ".join(self.text.split("**")[1].split())
 
 
-@cache
+def text(page: str) -> str:
+    """A page as it is written, in Markdown."""
+    return (Path(__file__).parent / f"{page}.md").read_text(encoding="utf-8")
+
+
 def clauses() -> dict[str, Clause]:
-    """Every clause of every page, by id, in reading order. Raises ValueError where an id is used twice."""
+    """Every clause that is in force, by id, in reading order. Raises ValueError where an id is used twice."""
+    return _read()[0]
+
+
+def retired() -> dict[str, Clause]:
+    """Every clause that was withdrawn, by id."""
+    return _read()[1]
+
+
+@cache
+def _read():
     found: dict[str, Clause] = {}
-    for page in sorted(Path(__file__).parent.glob("*.md")):
-        for heading, body in _sections(page.read_text(encoding="utf-8")):
+    for page in PAGES:
+        for heading, body in _sections(text(page)):
             if match := _HEADING.match(heading):
                 if match["id"] in found:
-                    raise ValueError(f"{page.name}: clause {match['id']} stands in {found[match['id']].page} already")
-                found[match["id"]] = Clause(match["id"], page.stem, bool(match["optional"]), body.strip())
-    return found
+                    raise ValueError(f"{page}.md: clause {match['id']} stands in {found[match['id']].page}.md already")
+                found[match["id"]] = Clause(
+                    match["id"], page, match["mark"] == "optional", match["mark"] == "retired", body.strip()
+                )
+    kept = {id: clause for id, clause in found.items() if not clause.retired}
+    return kept, {id: clause for id, clause in found.items() if clause.retired}
 
 
 def _sections(text: str):

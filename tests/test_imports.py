@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "triton", "tensorflow", "keras", "jax"}
-TOOLS = {"numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2"}
+TOOLS = {"numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2", "markdown_it"}
 
 # folder -> (frcnn packages it may import, third-party packages it may import)
 RULES = {

@@ -79,6 +79,8 @@ def mutated_reference(mutant: Mutant):
             return importlib.import_module(package)
         finally:
             sys.path.remove(folder)
+            for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+                del sys.modules[name]  # nobody else is to import it
 
 
 def __getattr__(name):

@@ -91,11 +91,15 @@ def attempt(mutant: Mutant, files: list[str]) -> dict:
     }
 
 
-def shipped() -> dict | None:
-    """The kill matrix that came with this suite; None where it is of another."""
+def shipped() -> dict:
+    """The kill matrix that came with this suite, as a report's header holds it; the reason where there is none."""
     file = importlib.resources.files("frcnn.conformance.mutants").joinpath(report.KILLS)
     kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return kept if kept.get("suite") == report.suite_digest() else None
+    if kept.get("suite") != report.suite_digest():
+        return {"reason": "this suite differs from the one whose mutants were run: frcnn conformance --mutants"}
+    fields = ("mutant", "clause", "fault", "outcome", "tests")
+    matrix = [{name: row[name] for name in fields} | {"killed_by": len(row["killed_by"])} for row in kept["mutants"]]
+    return {"examples": kept["examples"], "matrix": matrix}
 
 
 def closing_lines(rows) -> list[str]:

@@ -1,9 +1,11 @@
 """Every named witness, in every type."""
 
+import numpy as np
 import pytest
 
+from frcnn.conformance.cases import Call
 from frcnn.conformance.witnesses import witnesses
-from frcnn.conformance.witnesses.calls import call_witnesses
+from frcnn.conformance.witnesses.calls import call_witnesses, refusals
 
 
 def each_witness(*, dtype_clause=None):
@@ -41,7 +43,33 @@ def test_the_answer_is_the_same_in_float64(subject, witness, profile):
 )
 def test_an_operator_gives_the_answer_worked_out_by_hand(subject, witness):
     arguments, options = witness.arguments, witness.options
-    subject.check(witness.operator, *arguments, expected=witness.expected, bound=witness.bound, **options)
+    if witness.part is None:
+        subject.check(witness.operator, *arguments, expected=witness.expected, bound=witness.bound, **options)
+    else:
+        got = subject.call(witness.operator, *arguments, **options)[witness.part]
+        case = Call(witness.operator, arguments, options)
+        subject.require_same(f"{witness.operator}'s result {witness.part}", witness.expected, np.asarray(got), case)
+
+
+@pytest.mark.parametrize(
+    "refusal", [pytest.param(r, id=r.id, marks=pytest.mark.clause(*r.clauses)) for r in refusals()]
+)
+def test_what_is_no_argument_is_refused_by_its_name(subject, refusal):
+    arguments, options = refusal.arguments, refusal.options
+    subject.check_refused(lambda: subject.call(refusal.operator, *arguments, **options), *refusal.names)
+
+
+@pytest.mark.clause("roi-pool.repeatable")
+@pytest.mark.parametrize("witness", [w for w in witnesses() if "roi-pool.repeatable" in w.clauses], ids=lambda w: w.id)
+def test_a_call_made_again_gives_the_same_bits(subject, profile, witness):
+    case = witness.call("float32", profile)
+    make = subject.unpool if witness.backward else subject.pool
+    for name, once, again in zip(("first", "second"), as_tuple(make(case)), as_tuple(make(case)), strict=False):
+        subject.require_same(f"{name} result", once, again, case)
+
+
+def as_tuple(answer):
+    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def check(subject, witness, dtype_name, profile):

@@ -1,4 +1,6 @@
-"""Witnesses of the operators other than RoI pooling: a call, and the answer worked out by hand.
+"""Witnesses of the operators other than RoI pooling, and of what any operator refuses.
+
+A call, and the answer worked out by hand.
 
 In a .toml file each is a table `[[call]]`:
 
@@ -7,7 +9,11 @@ In a .toml file each is a table `[[call]]`:
     types               the types to run it in; ["float64"] where nothing is said
     arguments           positional, a list; options: by name, a table
     expected            the answer; a list of answers where `results` says how many arrays the operator gives
+    part                where only one array of the answer is settled, its number; `expected` is that array
     within              a name in tolerance.WITNESS_BOUNDS for answers that are not exact, such as those of exp
+
+A call that must be refused is a table `[[refusal]]`: id, clauses, operator, type ("float32" where nothing is said),
+arguments and options as above, and `names`: the words of which the error must hold one, an argument's name or its row.
 
 A list of numbers stands for an array of the type under test, a table { array = [...], type = "int64" } for one of its
 own type, with `shape` where it has no elements. Numbers, strings and booleans stand for themselves.
@@ -36,14 +42,43 @@ class CallWitness:
     options: dict
     expected: object
     bound: object
+    part: int | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One call that must end in a ValueError or TypeError that holds one of these names."""
+
+    id: str
+    clauses: tuple[str, ...]
+    operator: str
+    arguments: tuple
+    options: dict
+    names: tuple[str, ...]
 
 
 @cache
 def call_witnesses() -> tuple[CallWitness, ...]:
     """All of them, in the order of the files, once for each type they are to run in."""
+    return tuple(_witness(table, name) for table in _tables("call") for name in table.get("types", ["float64"]))
+
+
+@cache
+def refusals() -> tuple[Refusal, ...]:
+    """All of them, in the order of the files."""
+    found = []
+    for table in _tables("refusal"):
+        dtype = DTYPES[table.get("type", "float32")]
+        arguments = tuple(_value(argument, dtype) for argument in table["arguments"])
+        options = {name: _value(option, dtype) for name, option in table.get("options", {}).items()}
+        clauses, names = tuple(table["clauses"]), tuple(table["names"])
+        found.append(Refusal(table["id"], clauses, table["operator"], arguments, options, names))
+    return tuple(found)
+
+
+def _tables(kind):
     files = sorted(Path(__file__).parent.glob("*.toml"))
-    tables = [table for file in files for table in tomllib.loads(file.read_text(encoding="utf-8")).get("call", ())]
-    return tuple(_witness(table, name) for table in tables for name in table.get("types", ["float64"]))
+    return [table for file in files for table in tomllib.loads(file.read_text(encoding="utf-8")).get(kind, ())]
 
 
 def _witness(table, dtype_name):
@@ -60,6 +95,7 @@ def _witness(table, dtype_name):
         {name: _value(option, dtype) for name, option in table.get("options", {}).items()},
         tuple(answers) if "results" in table else answers[0],
         tuple(bounds) if "results" in table else bounds[0],
+        table.get("part"),
     )
 
 
