@@ -13,6 +13,7 @@ from frcnn.reference.sampling import draw_keys, image_order, match_rois, sample_
 from frcnn.reference.sgd import learning_rate, sgd_step
 from frcnn.reference.spp import spp_pool, spp_pool_backward
 from frcnn.reference.svd import svd_approximation, truncated_svd
+from frcnn.reference.targets import fold_statistics, normalise_targets, target_statistics
 
 __all__ = [
     "average_precision",
@@ -23,12 +24,14 @@ __all__ = [
     "encode_boxes",
     "evaluate_voc",
     "flip_boxes",
+    "fold_statistics",
     "image_order",
     "iou",
     "learning_rate",
     "match_rois",
     "multi_task_loss",
     "nms",
+    "normalise_targets",
     "pool_windows",
     "project_rois",
     "roi_pool",
@@ -41,5 +44,6 @@ __all__ = [
     "spp_pool",
     "spp_pool_backward",
     "svd_approximation",
+    "target_statistics",
     "truncated_svd",
 ]

@@ -4,7 +4,7 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp, svd
+from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp, svd, targets
 
 OPERATORS: dict = {
     "average_precision": evaluation.average_precision,
@@ -28,6 +28,22 @@ OPERATORS: dict = {
     "sgd_step": sgd.sgd_step,
     "smooth_l1": loss.smooth_l1,
     "softmax_log_loss": loss.softmax_log_loss,
+    "fold_statistics": targets.fold_statistics,
+    "normalise_targets": targets.normalise_targets,
+    "target_statistics": targets.target_statistics,
 }
 
-__all__ = ["OPERATORS", "boxes", "detection", "evaluation", "loss", "nms", "roi_pool", "sampling", "sgd", "spp", "svd"]
+__all__ = [
+    "OPERATORS",
+    "boxes",
+    "detection",
+    "evaluation",
+    "loss",
+    "nms",
+    "roi_pool",
+    "sampling",
+    "sgd",
+    "spp",
+    "svd",
+    "targets",
+]
