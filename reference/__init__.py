@@ -8,6 +8,7 @@ from frcnn.reference.detection import detect, select_scale
 from frcnn.reference.evaluation import average_precision, evaluate_voc
 from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
+from frcnn.reference.preprocess import image_scale, pad_images, pooled_length, subtract_mean
 from frcnn.reference.roi_pool import pool_windows, project_rois, roi_pool, roi_pool_backward
 from frcnn.reference.sampling import draw_keys, image_order, match_rois, sample_rois
 from frcnn.reference.sgd import learning_rate, sgd_step
@@ -26,13 +27,16 @@ __all__ = [
     "flip_boxes",
     "fold_statistics",
     "image_order",
+    "image_scale",
     "iou",
     "learning_rate",
     "match_rois",
     "multi_task_loss",
     "nms",
     "normalise_targets",
+    "pad_images",
     "pool_windows",
+    "pooled_length",
     "project_rois",
     "roi_pool",
     "roi_pool_backward",
@@ -43,6 +47,7 @@ __all__ = [
     "softmax_log_loss",
     "spp_pool",
     "spp_pool_backward",
+    "subtract_mean",
     "svd_approximation",
     "target_statistics",
     "truncated_svd",

@@ -4,7 +4,20 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp, svd, targets
+from frcnn.conformance.naive import (
+    boxes,
+    detection,
+    evaluation,
+    loss,
+    nms,
+    preprocess,
+    roi_pool,
+    sampling,
+    sgd,
+    spp,
+    svd,
+    targets,
+)
 
 OPERATORS: dict = {
     "average_precision": evaluation.average_precision,
@@ -31,6 +44,10 @@ OPERATORS: dict = {
     "fold_statistics": targets.fold_statistics,
     "normalise_targets": targets.normalise_targets,
     "target_statistics": targets.target_statistics,
+    "image_scale": preprocess.image_scale,
+    "pad_images": preprocess.pad_images,
+    "pooled_length": preprocess.pooled_length,
+    "subtract_mean": preprocess.subtract_mean,
 }
 
 __all__ = [
@@ -40,6 +57,7 @@ __all__ = [
     "evaluation",
     "loss",
     "nms",
+    "preprocess",
     "roi_pool",
     "sampling",
     "sgd",
