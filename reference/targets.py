@@ -8,7 +8,7 @@ import operator
 
 import numpy as np
 
-from frcnn.reference.arguments import check_profile
+from frcnn.reference.arguments import as_array, check_profile
 from frcnn.reference.box_arguments import as_boxes, check_same_type
 from frcnn.reference.sampling_arguments import as_classes
 
@@ -89,7 +89,7 @@ def fold_statistics(weights, bias, means, stds):
     [[[2.0], [1.0], [1.0], [1.0]], [7.0, 1.0, 1.0, 1.0]]
     """
     means, stds = _statistics(means, stds)
-    weights, bias = np.asarray(weights), np.asarray(bias)
+    weights, bias = as_array("weights", weights), as_array("bias", bias)
     for name, array, rank in (("weights", weights, 2), ("bias", bias, 1)):  # box-targets.error-layer
         if array.ndim != rank or len(array) != means.size:
             raise ValueError(f"{name} must have {means.size} rows, four a class, and rank {rank}, got {array.shape}")
@@ -134,7 +134,7 @@ def _labelled(targets, labels, K1):
 
 def _statistics(means, stds):
     """Clause box-targets.error-statistics."""
-    arrays = [np.asarray(value) for value in (means, stds)]
+    arrays = [as_array("means", means), as_array("stds", stds)]
     for name, array in zip(("means", "stds"), arrays, strict=True):
         if array.ndim != 2 or array.shape != (len(arrays[0]), 4):  # one shape for both
             raise ValueError(f"{name} must have shape (K1, 4), a row a class, got {array.shape}")
