@@ -131,3 +131,36 @@ def divergences(measure, voc_root, proposals, images, effects, into) -> None:
         click.echo(page)
     else:
         into.write_text(page, encoding="utf-8")
+
+
+@main.group()
+def vectors() -> None:
+    """Test vectors: the suite's calls and answers as JSON, for any language."""
+
+
+@vectors.command("write")
+@click.option("--out", type=_FILE, default=Path("vectors"), show_default=True)
+def write_vectors(out) -> None:
+    """Write a file an operator, and a manifest with their sha256."""
+    from frcnn.conformance.vectors import write
+
+    files = write(out)["files"]
+    click.echo(f"{out}: {len(files)} operators, {sum(file['cases'] for file in files.values())} cases")
+
+
+@vectors.command("check")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def check_vectors(folder) -> None:
+    """Check that FOLDER holds whole, unaltered vectors and that the reference answers as they say.
+
+    Exits with 1 and names the first difference where not.
+    """
+    from frcnn.conformance.subject import Nonconforming
+    from frcnn.conformance.vectors import InvalidVectors, check
+
+    try:
+        manifest = check(folder)
+    except (InvalidVectors, Nonconforming) as error:
+        raise click.ClickException(str(error)) from error
+    cases = sum(file["cases"] for file in manifest["files"].values())
+    click.echo(f"{folder}: the reference answers all {cases} cases of spec {manifest['spec']} as they say")
