@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array
 
 MEAN = (102.9801, 115.9465, 122.7717)  # of ImageNet's blue, green and red, which the networks were pre-trained with
 
@@ -25,6 +25,7 @@ def image_scale(size, short_side=600, longest=1000):
     >>> image_scale((375, 500)), image_scale((300, 600))
     (1.6, 1.6666666666666667)
     """
+    as_array("size", size)  # lists of unequal lengths have no shape
     if np.shape(size) != (2,):
         raise ValueError(f"size must be (H, W), got {size!r}")
     H, W = (_whole("size", side, 1) for side in size)
@@ -49,7 +50,7 @@ def subtract_mean(image, mean=MEAN):
     >>> subtract_mean(np.uint8([[[100, 116, 123]]]), (100.0, 110.5, 125.0)).tolist()
     [[[0.0, 5.5, -2.0]]]
     """
-    image, mean = np.asarray(image), np.asarray(mean)
+    image, mean = as_array("image", image), as_array("mean", mean)
     if image.ndim != 3 or image.shape[2] != 3:  # image-error.image
         raise ValueError(f"image must have shape (H, W, 3), got {image.shape}")
     if image.dtype.name not in ("uint8", "float32"):
@@ -79,7 +80,7 @@ def pad_images(images):
     """
     if not isinstance(images, list | tuple | np.ndarray) or getattr(images, "ndim", 1) == 0:
         raise TypeError(f"images must be a list of images, got {images!r}")
-    arrays = [np.asarray(image) for image in images]
+    arrays = [as_array(f"images[{number}]", image) for number, image in enumerate(images)]
     if not arrays:  # image-error.images
         raise ValueError("images must hold one image at least")
     for number, image in enumerate(arrays):
