@@ -51,6 +51,10 @@ Where the paper, the original code and what came after them part, what this proj
 what it comes to on real photographs and proposals. A clause of the spec settles each; where none does, the entry says
 so. A measure that needs scores has stand-ins for them, since no network was trained for this: `conformance/scenes.py`
 says which, and what a trained detector would show is another number.
+
+`exact` and `caffe-2015` are this project's profiles. In sources `fast:` is rbgirshick/fast-rcnn at b612190, `caffe:` is
+`src/caffe/` of rbgirshick/caffe-fast-rcnn at bcd9b4e, `pf:` is rbgirshick/py-faster-rcnn at 781a917, `devkit:` is the
+VOC development kit as the page on [evaluation](evaluation.md) names it. A party with a commit was read at that commit.
 """
 
 

@@ -264,8 +264,19 @@ def labels_by_type(scenes):
 
 
 @measure
+def proposals_beyond_image(scenes):
+    """Proposals with a corner outside their photograph, which are all that clipping can change before a regressor."""
+    outside = []
+    for s in scenes:
+        last = np.array([s.size[1], s.size[0]] * 2) - 1
+        outside.append(((s.proposals < 0) | (s.proposals > last)).any(axis=1))
+    return [share("proposals", outside)]
+
+
+@measure
 def targets_by_width(scenes):
-    """Targets of foreground proposals that move by more than 0.001 where a width has 1e-14 in place of a pixel."""
+    """Targets of foreground proposals that move by more than 0.001 where a width has 1e-14 in place of a pixel; boxes
+    a single pixel wide or high are left out."""
     gaps = [np.abs(encode_boxes(p, g) - encode_boxes(p, g, profile="caffe-2015")) for p, g in _wide_enough(scenes)]
     largest = max((gap.max(initial=0) for gap in gaps), default=0)
     return [_with_largest(share("targets", [gap > SMALL_TARGET for gap in gaps]), largest, "the largest difference")]

@@ -269,6 +269,10 @@ def test_targets_are_counted_by_hand():
     assert effects("targets_by_knee", one) == [(1, 4)]  # ln .8 is beyond -1/9, the shift of -1/10 is not
 
 
+def test_a_proposal_beyond_its_photograph_is_counted():
+    assert effects("proposals_beyond_image", scene([[0, 0, 799, 599], [0, 0, 800, 599], [-1, 0, 5, 5]])) == [(2, 3)]
+
+
 def test_difficult_objects_make_foreground():
     boxes = [[0, 0, 9, 9], [50, 50, 59, 59]]
     one = scene([*boxes, [100, 100, 120, 120]], boxes, [1, 2], [False, True])
