@@ -6,6 +6,7 @@ This package imports NumPy and nothing else. Where it and `spec/` part, the spec
 from frcnn.reference.boxes import clip_boxes, decode_boxes, encode_boxes, flip_boxes, iou
 from frcnn.reference.detection import detect, select_scale
 from frcnn.reference.evaluation import average_precision, evaluate_voc
+from frcnn.reference.init import draw_normals, gaussian_fill, new_layers
 from frcnn.reference.loss import multi_task_loss, smooth_l1, softmax_log_loss
 from frcnn.reference.nms import nms
 from frcnn.reference.preprocess import image_scale, pad_images, pooled_length, subtract_mean
@@ -22,16 +23,19 @@ __all__ = [
     "decode_boxes",
     "detect",
     "draw_keys",
+    "draw_normals",
     "encode_boxes",
     "evaluate_voc",
     "flip_boxes",
     "fold_statistics",
+    "gaussian_fill",
     "image_order",
     "image_scale",
     "iou",
     "learning_rate",
     "match_rois",
     "multi_task_loss",
+    "new_layers",
     "nms",
     "normalise_targets",
     "pad_images",
