@@ -24,6 +24,7 @@ FEATURES, ROIS = np.arange(32.0).reshape(1, 2, 4, 4), np.float32([[0, 0, 0, 3, 3
 # A call, positional, of each function that has no witness of its own.
 OTHERS = {
     "draw_keys": (3, np.random.default_rng(3)),
+    "draw_normals": ((3, 2), np.random.default_rng(3)),
     "pool_windows": (np.array([[0, 0, 5, 2]]), (2, 1), (4, 4)),
     "project_rois": (ROIS, 0.5),
     "svd_approximation": (np.eye(3, 2), 1),
@@ -33,7 +34,7 @@ OTHERS = {
 
 # Arguments that say how large the result is. A large number there is no mistake: it asks for that much memory, and
 # whether it is granted is up to the machine. So they are kept below this.
-SIZES, LARGEST = ("count", "features_shape", "levels", "output_size"), 64
+SIZES, LARGEST = ("count", "features_shape", "levels", "output_size", "shape"), 64
 
 # Each of these once ended in another error, or in one that named no argument.
 RAGGED, NOTHING = [[1], [1, 2]], np.zeros(0)
