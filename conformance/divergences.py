@@ -116,8 +116,8 @@ def _entry(table) -> Divergence:
         if bool(table.get(names)) == bool(table.get(reason)):
             raise InvalidRegister(f"{id} must have {names} or else {reason}, the reason why not")
     known = {"clauses": set(spec.clauses()), "witnesses": witness_ids(), "measures": set(MEASURES)}
-    for key, names in known.items():
-        if strange := set(table.get(key, ())) - names:
+    for key, there in known.items():
+        if strange := set(table.get(key, ())) - there:
             raise InvalidRegister(f"{id} names {', '.join(sorted(strange))}, which is none of the {key}")
     try:
         readings = tuple(Reading(**reading) for reading in table["readings"])

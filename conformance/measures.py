@@ -172,7 +172,7 @@ def bins_by_sppnet(scenes):
 @measure
 def rois_by_rounding(scenes):
     """RoIs with a corner that another rounding of the same float32 product takes to another cell."""
-    readings = {
+    readings: dict[str, Callable] = {
         "half to even": np.round,
         "floor(x + .5) in float32": lambda x: np.floor(x + np.float32(0.5)),
     }
