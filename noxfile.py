@@ -7,6 +7,9 @@ import nox
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "venv"  # pip and its default resolver
 
+# What tests/test_evaluation_peers.py compares the evaluation with; frcnn itself needs neither.
+EVALUATORS = ("mean-average-precision", "pycocotools")
+
 
 def install(session: nox.Session, *requirements: str) -> None:
     session.install("--constraint", "constraints.txt", *requirements)
@@ -22,7 +25,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The project's own tests: nox -s tests -- -k faults"""
-    install(session, ".[all]")
+    install(session, ".[all]", *EVALUATORS)
     # Two processes, since importing triton where tensorflow is already loaded crashes (triton 3.7, tensorflow 2.21).
     # A selection such as -k may leave one of them without a test: pytest's 5.
     for part in (("tests", "--ignore=tests/tf"), ("tests/tf",)):

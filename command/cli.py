@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -144,3 +145,64 @@ def list_clauses() -> None:
 
     for clause in clauses().values():
         click.echo(f"{clause.id}{' (optional)' if clause.optional else ''}: {clause.sentence}")
+
+
+@spec.command()
+@click.option("--measure", is_flag=True, help="Measure the effects on photographs and proposals anew, and keep them.")
+@click.option("--voc-root", type=_FILE, help="A VOCdevkit folder, to measure on.")
+@click.option("--proposals", type=_FILE, help="Boxes, .npz.  [default: selective_search_fast.npz beside VOCdevkit]")
+@click.option("--images", type=click.IntRange(min=1), default=200, show_default=True, help="How many photographs.")
+@click.option("--effects", type=_FILE, help="Where effects are kept.  [default: divergence_effects.json of the suite]")
+@click.option("--into", type=_FILE, help="Write the page here.")
+def divergences(measure, voc_root, proposals, images, effects, into) -> None:
+    """The divergence register: where paper, original code and successors part, and what that comes to."""
+    from frcnn.conformance import divergences as register
+    from frcnn.conformance.photographs import RealDataError
+
+    effects = effects or register.EFFECTS
+    if measure and voc_root is None:
+        raise click.UsageError("--measure needs --voc-root, a VOCdevkit folder")
+    try:
+        if measure:
+            found = register.measured(voc_root, proposals, images, partial(click.echo, err=True))
+            register.write_effects(found, effects)
+        page = register.render(register.load(), register.read_effects(effects))
+    except (RealDataError, register.InvalidRegister, register.StaleEffects) as error:
+        raise click.UsageError(str(error)) from error
+    if into is None:
+        click.echo(page)
+    else:
+        into.write_text(page, encoding="utf-8")
+
+
+@main.group()
+def vectors() -> None:
+    """Test vectors: the suite's calls and answers as JSON, for any language."""
+
+
+@vectors.command("write")
+@click.option("--out", type=_FILE, default=Path("vectors"), show_default=True)
+def write_vectors(out) -> None:
+    """Write a file an operator, and a manifest with their sha256."""
+    from frcnn.conformance.vectors import write
+
+    files = write(out)["files"]
+    click.echo(f"{out}: {len(files)} operators, {sum(file['cases'] for file in files.values())} cases")
+
+
+@vectors.command("check")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def check_vectors(folder) -> None:
+    """Check that FOLDER holds whole, unaltered vectors and that the reference answers as they say.
+
+    Exits with 1 and names the first difference where not.
+    """
+    from frcnn.conformance.subject import Nonconforming
+    from frcnn.conformance.vectors import InvalidVectors, check
+
+    try:
+        manifest = check(folder)
+    except (InvalidVectors, Nonconforming) as error:
+        raise click.ClickException(str(error)) from error
+    cases = sum(file["cases"] for file in manifest["files"].values())
+    click.echo(f"{folder}: the reference answers all {cases} cases of spec {manifest['spec']} as they say")

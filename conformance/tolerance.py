@@ -70,6 +70,24 @@ the best approximation itself, g = s_t - s_(t+1)
     e |W| / (g - e |W|) in the Frobenius norm (Wedin 1972), and (P' - P) W by s_1 times that. Where nothing is cut off,
     or all of it is 0, 6 e |W|. A witness keeps as many values as it drops or more, with s_1 <= 3 g: 20 e |answer|.
 
+mean and std of n targets x, in float64; A = sum |x| / n, E2 = sum x^2 / n
+    mean, on either side d = gamma(n + 1) A
+    n - 1 additions, the division, and one for n + 1e-14 in caffe-2015. Targets that all are equal have no error.
+    std in exact, on either side: d + gamma(n + 4) (std + d)
+    The deviations from the rounded mean m' have the root mean square sqrt(std^2 + (m' - m)^2) <= std + d. A deviation
+    is 1 rounding and counts twice in the square, the square is 1, then n - 1 additions and the division, all halved by
+    the root, which is 1 more.
+    std in caffe-2015: v = gamma(n + 2) E2 + (2 A + d) d + gamma(2) E2 on either side of the difference E2 - mean^2,
+    then min(sqrt(2 v), 2 v / std) and gamma(2) of what comes out
+    E2: the squares, n - 1 additions, the division; the mean's error moves its square by (2 A + d) d; the square and the
+    difference, neither larger than E2, are rounded. |sqrt(a) - sqrt(b)| is at most sqrt|a - b|, and |a - b| / sqrt(a).
+    Both sides are rounded, so each counts twice; squares below the smallest normal number may be taken as 0.
+
+moments of n standard normal draws z: the means of z, z^2, z^3, z^4, and of z times the next z
+    7 sqrt(v / n), v = 1, 2, 15, 96, 1
+    The variance of z^k is E z^(2k) - (E z^k)^2, E z^2 = 1, E z^4 = 3, E z^6 = 15, E z^8 = 105; products of neighbours
+    have variance 1 and are uncorrelated. A mean of many is nearly normal: 7 deviations are exceeded once in 10^11.
+
 All are computed in float64, whose own roundoff is added where the result is float64 as well.
 """
 
@@ -266,3 +284,34 @@ def low_rank(expected, dtype_name):
 
 
 WITNESS_BOUNDS["low-rank"] = low_rank
+
+
+def target_bounds(targets, labels, stds, profile):
+    """The bounds on means and stds (K1, 4) of target_statistics: clause box-targets.type.
+
+    stds: (K1, 4), the expected ones.
+    """
+    u, wide, shape = UNIT_ROUNDOFF["float64"], targets.astype(np.float64), np.shape(stds)
+    mean_bounds, std_bounds = np.zeros(shape), np.zeros(shape)
+    for k in range(1, len(stds)):
+        own, std = wide[labels == k], stds[k]
+        n = len(own)
+        if n == 0:
+            continue
+        sizes, squares = np.abs(own).mean(axis=0), (own**2).mean(axis=0)
+        d = gamma(n + 1, u) * sizes
+        if profile == "exact":
+            constant = np.ptp(own, axis=0) <= 2.0**-500
+            mean_bounds[k] = np.where(constant, 0.0, 2 * d)
+            std_bounds[k] = np.where(constant, 0.0, 2 * d + 2 * gamma(n + 6, u) * (std + 2 * d))
+        else:
+            v = gamma(n + 4, u) * squares + (2 * sizes + d) * d + (n + 2) * np.finfo(np.float64).tiny
+            with np.errstate(divide="ignore"):
+                moved = np.minimum(np.sqrt(2 * v), 2 * v / std)
+            mean_bounds[k], std_bounds[k] = 2 * d, moved + gamma(2, u) * (std + moved)
+    return mean_bounds, std_bounds
+
+
+def moment_bounds(draws):
+    """The bounds on five moments of so many standard normal numbers: clause gaussian-fill.draw."""
+    return 7 * np.sqrt(np.array([1.0, 2.0, 15.0, 96.0, 1.0]) / draws)

@@ -21,8 +21,25 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 def check_profile(profile):
     """Clause roi-pool.error-profile."""
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+
+
+def as_array(name, value):
+    """`value` as an array; lists of unequal lengths are none."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array, or what makes one: {error}") from None
+
+
+def is_number(value):
+    """Whether `value` is one real number: no text, no complex one, no array with axes."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        return False
+    return array.ndim == 0 and array.dtype.kind in "iuf"
 
 
 def as_float_array(name, value, shape):
@@ -31,7 +48,7 @@ def as_float_array(name, value, shape):
     `shape` is a tuple such as ("R", 5): a string stands for any size. Clauses roi-pool.error-rank,
     roi-pool.error-type, roi-pool.dtype, roi-pool.dtype-float64.
     """
-    array = np.asarray(value)
+    array = as_array(name, value)
     spelled = "(" + ", ".join(map(str, shape)) + ")"
     if array.ndim != len(shape) or any(isinstance(s, int) and s != n for s, n in zip(shape, array.shape, strict=True)):
         raise ValueError(f"{name} must have shape {spelled}, got {array.shape}")
@@ -53,7 +70,7 @@ def as_sizes(name, value, length, least):
 
 def as_output_size(value):
     """`value` as (P_h, P_w); one number stands for both. Clause roi-pool.error-output-size."""
-    return as_sizes("output_size", (value, value) if np.ndim(value) == 0 else value, 2, 1)
+    return as_sizes("output_size", (value, value) if as_array("output_size", value).ndim == 0 else value, 2, 1)
 
 
 def as_scale(value, kind):
@@ -74,6 +91,8 @@ def usable_rois(name, rois, scale, images, validate):
     With `validate` the first row that may not raises ValueError, as clauses roi-pool.error-image-index and
     roi-pool.error-coordinate say; without it the row is only marked, for clause roi-pool.unchecked.
     """
+    if not isinstance(validate, (bool, np.bool_)):
+        raise TypeError(f"validate must be True or False, got {validate!r}")
     index, corners = rois[:, 0], rois[:, 1:]
     with np.errstate(invalid="ignore", over="ignore"):
         good_index = (index >= 0) & (index < images) & (index == np.floor(index))

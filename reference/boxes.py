@@ -10,7 +10,7 @@ import operator
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, check_profile
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, check_profile
 from frcnn.reference.box_arguments import as_boxes, check_extents, check_places, check_same_type
 
 EPSILON = 1e-14  # what the original adds to a width in place of a pixel
@@ -176,10 +176,11 @@ def _centred(name, boxes, profile):
 
 
 def _as_class_boxes(name, value):
-    columns = np.shape(value)[1] if np.ndim(value) == 2 else "4 K"
+    array = as_array(name, value)
+    columns = array.shape[1] if array.ndim == 2 else "4 K"
     if columns != "4 K" and columns % 4:
-        raise ValueError(f"{name} must have shape (R, 4 K), got {np.shape(value)}")
-    return as_boxes(name, value, columns)
+        raise ValueError(f"{name} must have shape (R, 4 K), got {array.shape}")
+    return as_boxes(name, array, columns)
 
 
 def _as_image_sides(name, value):

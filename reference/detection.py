@@ -6,7 +6,7 @@ classes, class 0 being background.
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, as_float_array, as_sizes
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, as_float_array, as_sizes
 from frcnn.reference.box_arguments import KINDS, as_boxes, check_places
 from frcnn.reference.nms import nms
 
@@ -41,10 +41,7 @@ def select_scale(boxes, scales):
 
 def _as_scales(value):
     """Clause detect-scale.error-scales: (S,) float64, S at least 1, each positive and at most 2^24."""
-    try:
-        scales = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"scales must be a row of numbers, got {value!r}") from None
+    scales = as_array("scales", value)
     if scales.ndim != 1 or not len(scales):
         raise ValueError(f"scales must have shape (S,) and hold one at least, got {scales.shape}")
     if scales.dtype.kind not in "fiu":
@@ -117,7 +114,7 @@ def _as_rows(scores, boxes, images, image_count):
     if not good.all():
         row = np.argwhere(~good)[0][0]
         raise ValueError(f"boxes[{row}] has a coordinate that is not finite or beyond 2^24 in size")
-    images = np.asarray(images)
+    images = as_array("images", images)
     if images.shape != (R,) or images.dtype.kind not in "iu":
         raise ValueError(f"images must hold {R} integers, one a row of scores, got {images.dtype} {images.shape}")
     good = (images >= 0) & (images < image_count)

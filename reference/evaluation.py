@@ -5,7 +5,7 @@ D detections and G objects of one class in all images. M of the objects are not 
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array
 from frcnn.reference.box_arguments import as_boxes, check_places
 from frcnn.reference.boxes import iou
 
@@ -32,7 +32,8 @@ def average_precision(recall, precision, *, method):
     0.875
     """
     _check_method(method)
-    recall, precision = _as_shares("recall", recall, "D"), _as_shares("precision", precision, np.size(recall))
+    recall = _as_shares("recall", recall, "D")
+    precision = _as_shares("precision", precision, len(recall))
     if (falls := np.diff(recall) < 0).any():  # average-precision.error-recall
         point = np.argmax(falls) + 1
         raise ValueError(f"recall[{point}] is {recall[point]!r}, below the {recall[point - 1]!r} before it")
@@ -122,13 +123,13 @@ def _marks(order, overlaps, rows, threshold, difficult):
 
 def _check_method(method):
     """Clause average-precision.error-method."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
 
 
 def _as_shares(name, value, points):
     """Clause average-precision.error-curve."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.ndim != 1 or (points != "D" and len(array) != points):
         raise ValueError(f"{name} must have shape ({points},), got {array.shape}")
     if array.dtype != np.float64:

@@ -7,7 +7,7 @@ bounds their error (log-loss.bound, multi-task-loss.bound).
 
 import numpy as np
 
-from frcnn.reference.arguments import as_float_array, check_profile
+from frcnn.reference.arguments import as_array, as_float_array, check_profile, is_number
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
 
@@ -27,7 +27,7 @@ def smooth_l1(x, *, profile="exact"):
     ([1.5, 0.5, 0.0, 0.125, 0.5], [-1.0, -1.0, 0.0, 0.5, 1.0])
     """
     check_profile(profile)
-    x = _as_wide_array("x", x, np.ndim(x) * ("",))  # smooth-l1.dtype
+    x = _as_wide_array("x", x, as_array("x", x).ndim * ("",))  # smooth-l1.dtype
     half = x.dtype.type(0.5)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         near = np.abs(x) < 1
@@ -124,7 +124,7 @@ def _scores_and_labels(scores, labels):
     R, columns = scores.shape
     if columns == 0:
         raise ValueError("scores must have shape (R, K + 1), with a column for background at least, got none")
-    labels = np.asarray(labels)
+    labels = as_array("labels", labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got {labels.dtype}")
     if labels.shape != (R,):
@@ -138,7 +138,7 @@ def _scores_and_labels(scores, labels):
 
 def _as_weight(value, kind):
     """Clause multi-task-loss.error-lambda."""
-    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+    if not is_number(value):
         raise TypeError(f"lambda_ must be a number, got {value!r}")
     with np.errstate(over="ignore", under="ignore"):
         weight = kind(value)

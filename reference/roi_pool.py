@@ -7,7 +7,15 @@ cells: top row, left column, height, width. argmax is row * W + column in the H 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_float_array, as_output_size, as_scale, as_sizes, check_profile, usable_rois
+from frcnn.reference.arguments import (
+    as_array,
+    as_float_array,
+    as_output_size,
+    as_scale,
+    as_sizes,
+    check_profile,
+    usable_rois,
+)
 
 FLT_MAX = float(np.finfo(np.float32).max)
 
@@ -79,7 +87,7 @@ def roi_pool_backward(grad_output, argmax, rois, features_shape, spatial_scale=1
     N, C, H, W = as_sizes("features_shape", features_shape, 4, 0)
     rois, scale, _ = _prepare("rois", rois, spatial_scale, N, validate=True)
     grad_output = as_float_array("grad_output", grad_output, (len(rois), C, "P_h", "P_w"))
-    argmax = np.asarray(argmax)
+    argmax = as_array("argmax", argmax)
     if argmax.shape != grad_output.shape or argmax.dtype.kind not in "iu":
         raise ValueError(f"argmax must hold integers in the shape of grad_output, {grad_output.shape}")
     if argmax.size and not (-1 <= argmax.min() and argmax.max() < H * W):
@@ -123,12 +131,18 @@ def pool_windows(rchw, output_size, map_size, *, profile="exact"):
     profile: "exact" or "caffe-2015".
 
     Returns rows (R, P_h, 2) and columns (R, P_w, 2), int64: [first, end). One with first >= end is empty.
+    Raises ValueError or TypeError naming the argument.
     Clauses: roi-pool.grid, roi-pool.clip, roi-pool.non-square.
 
     >>> pool_windows(np.array([[0, 0, 5, 2]]), (2, 1), (4, 4))[0].tolist()
     [[[0, 3], [2, 4]]]
     """
     check_profile(profile)
+    rchw = as_array("rchw", rchw)
+    if rchw.ndim != 2 or rchw.shape[1] != 4 or rchw.dtype.kind not in "iu":
+        raise ValueError(f"rchw must hold integers in shape (R, 4), got {rchw.dtype} {rchw.shape}")
+    rchw = rchw.astype(np.int64)
+    map_size = as_sizes("map_size", map_size, 2, 0)
     windows = []
     for axis, (P, size) in enumerate(zip(as_output_size(output_size), map_size, strict=True)):  # roi-pool.non-square
         start, extent = rchw[:, axis, None], rchw[:, axis + 2, None]

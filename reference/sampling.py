@@ -6,7 +6,7 @@ Class 0 is background. The smallest keys win, so that whoever has the same keys 
 
 import numpy as np
 
-from frcnn.reference.arguments import check_profile
+from frcnn.reference.arguments import as_array, check_profile
 from frcnn.reference.box_arguments import as_boxes, as_scores, check_places, check_same_type
 from frcnn.reference.boxes import iou
 from frcnn.reference.sampling_arguments import as_classes, as_count, as_keys, as_number, as_thresholds
@@ -77,7 +77,7 @@ def sample_rois(
     >>> [array.tolist() for array in sample_rois(overlaps, classes, keys, rois_per_image=2, fg_fraction=0.5)]
     [[0, 1], [5, 0]]
     """
-    overlaps = as_scores("overlaps_max", overlaps_max, np.size(overlaps_max))
+    overlaps = as_scores("overlaps_max", overlaps_max, as_array("overlaps_max", overlaps_max).size)
     bad = np.flatnonzero(~((overlaps >= 0) & (overlaps <= 1)))  # roi-sampling.error-overlaps
     if len(bad):
         raise ValueError(f"overlaps_max[{bad[0]}] is {overlaps[bad[0]]}; an overlap lies in 0..1")
@@ -115,7 +115,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact"):
     [[1, 3], [0, 4]]
     """
     check_profile(profile)
-    keys = as_keys("keys", keys, np.size(keys))
+    keys = as_keys("keys", keys, as_array("keys", keys).size)
     together = as_count("images_per_batch", images_per_batch)
     if together > len(keys):
         raise ValueError(f"images_per_batch must be at most the number of images, {len(keys)}, got {together}")

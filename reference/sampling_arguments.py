@@ -7,6 +7,8 @@ import operator
 
 import numpy as np
 
+from frcnn.reference.arguments import as_array, is_number
+
 MOST = 2**31 - 1
 
 
@@ -41,7 +43,7 @@ def as_count(name, value, least=1):
 
 def as_number(name, value):
     """`value` as a float in 0..1. Clauses roi-sampling.error-numbers, roi-sampling.error-thresholds."""
-    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+    if not is_number(value):
         raise TypeError(f"{name} must be a number, got {value!r}")
     number = float(value)
     if not 0 <= number <= 1:
@@ -60,7 +62,7 @@ def as_thresholds(lo, hi, fg, kind):
 
 
 def _as_row(name, value, rows, types):
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},), got {array.shape}")
     if array.dtype.name not in types:

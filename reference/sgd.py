@@ -7,6 +7,8 @@ import operator
 
 import numpy as np
 
+from frcnn.reference.arguments import as_array, is_number
+
 
 def sgd_step(
     weights,
@@ -73,12 +75,12 @@ def learning_rate(iteration, base, gamma, step):
 
 def _blobs(weights, gradients, velocity):
     """Clause sgd-step.error-blob."""
-    w = np.asarray(weights)
+    w = as_array("weights", weights)
     if w.dtype.name not in ("float32", "float64"):
         raise TypeError(f"weights must be float32 or float64, got {w.dtype}")
     others = []
     for name, value in (("gradients", gradients), ("velocity", velocity)):
-        array = np.asarray(value)
+        array = as_array(name, value)
         if array.dtype != w.dtype:
             raise TypeError(f"{name} must have the type of weights, {w.dtype}, got {array.dtype}")
         if array.shape != w.shape:
@@ -89,7 +91,7 @@ def _blobs(weights, gradients, velocity):
 
 def _number(name, value, kind):
     """`value` rounded to `kind`, finite and at least 0: clauses sgd-step.error-number, sgd-step.error-schedule."""
-    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iuf":
+    if not is_number(value):
         raise TypeError(f"{name} must be a number, got {value!r}")
     with np.errstate(over="ignore", under="ignore"):
         number = kind(value)

@@ -8,7 +8,7 @@ import operator
 
 import numpy as np
 
-from frcnn.reference.arguments import as_float_array
+from frcnn.reference.arguments import as_array, as_float_array
 from frcnn.reference.roi_pool import roi_pool, roi_pool_backward
 
 
@@ -54,7 +54,7 @@ def spp_pool_backward(grad_output, features, rois, levels=(1, 2, 4), spatial_sca
     """
     levels = _as_levels(levels)
     features = as_float_array("features", features, ("N", "C", "H", "W"))
-    C, rows, bins = features.shape[1], np.shape(rois)[:1], sum(P * P for P in levels)
+    C, rows, bins = features.shape[1], as_array("rois", rois).shape[:1], sum(P * P for P in levels)
     grad_output = as_float_array("grad_output", grad_output, (*(rows or ("R",)), C, bins))
     if grad_output.dtype != features.dtype:
         raise TypeError(f"grad_output must have the type of features, {features.dtype}, got {grad_output.dtype}")

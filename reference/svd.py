@@ -7,6 +7,8 @@ import operator
 
 import numpy as np
 
+from frcnn.reference.arguments import as_array
+
 
 def truncated_svd(weights, t, bias=None):
     """The two layers that stand for one: first (t, v) without bias, then second (u, t) with the bias.
@@ -58,7 +60,7 @@ def svd_approximation(weights, t):
 
 def _as_weights(value):
     """Clause svd-layers.error-weights."""
-    weights = np.asarray(value)
+    weights = as_array("weights", value)
     if weights.ndim != 2 or 0 in weights.shape:
         raise ValueError(f"weights must have shape (u, v), each at least 1, got {weights.shape}")
     if weights.dtype.name not in ("float32", "float64"):
@@ -82,7 +84,7 @@ def _as_rank(value, most):
 
 def _as_bias(value, weights):
     """Clause svd-layers.error-bias."""
-    bias = np.asarray(value)
+    bias = as_array("bias", value)
     if bias.shape != weights.shape[:1]:
         raise ValueError(f"bias must have shape ({len(weights)},), one number a row of weights, got {bias.shape}")
     if bias.dtype != weights.dtype:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from frcnn.backends.tf.sgd import learning_rate, sgd_step
     from frcnn.backends.tf.spp import spp_pool
     from frcnn.backends.tf.svd import svd_approximation, truncated_svd
+    from frcnn.backends.tf.targets import fold_statistics, normalise_targets, target_statistics
 
 __all__ = [
     "clip_boxes",
@@ -23,12 +24,14 @@ __all__ = [
     "detect",
     "encode_boxes",
     "flip_boxes",
+    "fold_statistics",
     "image_order",
     "iou",
     "learning_rate",
     "match_rois",
     "multi_task_loss",
     "nms",
+    "normalise_targets",
     "roi_pool",
     "sample_rois",
     "select_scale",
@@ -37,6 +40,7 @@ __all__ = [
     "softmax_log_loss",
     "spp_pool",
     "svd_approximation",
+    "target_statistics",
     "truncated_svd",
 ]
 
@@ -47,12 +51,14 @@ _MODULES = {
     "detect": "detection",
     "encode_boxes": "boxes",
     "flip_boxes": "boxes",
+    "fold_statistics": "targets",
     "image_order": "sampling",
     "iou": "boxes",
     "learning_rate": "sgd",
     "match_rois": "sampling",
     "multi_task_loss": "loss",
     "nms": "greedy_nms",
+    "normalise_targets": "targets",
     "select_scale": "detection",
     "sample_rois": "sampling",
     "sgd_step": "sgd",
@@ -60,6 +66,7 @@ _MODULES = {
     "softmax_log_loss": "loss",
     "spp_pool": "spp",
     "svd_approximation": "svd",
+    "target_statistics": "targets",
     "truncated_svd": "svd",
 }
 

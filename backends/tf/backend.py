@@ -18,10 +18,19 @@ from frcnn.backends.tf.sentences import bare_sentences
 from frcnn.backends.tf.sgd import SgdAdapter
 from frcnn.backends.tf.spp import SppAdapter
 from frcnn.backends.tf.svd import SvdAdapter
+from frcnn.backends.tf.targets import TargetsAdapter
 
 
 class TensorFlowBackend(
-    BoxesAdapter, NmsAdapter, LossAdapter, SgdAdapter, SppAdapter, SamplingAdapter, DetectionAdapter, SvdAdapter
+    BoxesAdapter,
+    NmsAdapter,
+    LossAdapter,
+    SgdAdapter,
+    SppAdapter,
+    SamplingAdapter,
+    DetectionAdapter,
+    SvdAdapter,
+    TargetsAdapter,
 ):
     """The native kernels as TensorFlow's custom ops, on the CPU."""
 

@@ -9,6 +9,7 @@ from frcnn.backends.torch.sampling import image_order, match_rois, sample_rois
 from frcnn.backends.torch.sgd import learning_rate, sgd_step
 from frcnn.backends.torch.spp import spp_pool
 from frcnn.backends.torch.svd import svd_approximation, truncated_svd
+from frcnn.backends.torch.targets import fold_statistics, normalise_targets, target_statistics
 
 __all__ = [
     "RoIPool",
@@ -17,12 +18,14 @@ __all__ = [
     "detect",
     "encode_boxes",
     "flip_boxes",
+    "fold_statistics",
     "image_order",
     "iou",
     "learning_rate",
     "match_rois",
     "multi_task_loss",
     "nms",
+    "normalise_targets",
     "roi_pool",
     "sample_rois",
     "select_scale",
@@ -31,5 +34,6 @@ __all__ = [
     "softmax_log_loss",
     "spp_pool",
     "svd_approximation",
+    "target_statistics",
     "truncated_svd",
 ]

@@ -21,6 +21,7 @@ from frcnn.backends.torch.sampling import SamplingAdapter
 from frcnn.backends.torch.sgd import SgdAdapter
 from frcnn.backends.torch.spp import SppAdapter
 from frcnn.backends.torch.svd import SvdAdapter
+from frcnn.backends.torch.targets import TargetsAdapter
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -119,6 +120,7 @@ class TorchBackend(
     SamplingAdapter,
     DetectionAdapter,
     SvdAdapter,
+    TargetsAdapter,
     _Adapter,
 ):
     """PyTorch through frcnn's own operators: RoI pooling by native kernels on the CPU and Triton's on CUDA."""

@@ -4,7 +4,21 @@ Nothing is shared with `frcnn.reference`. Where that has closed formulas on arra
 at a time. `OPERATORS` maps an operator's name to its second formulation, called with the same arguments.
 """
 
-from frcnn.conformance.naive import boxes, detection, evaluation, loss, nms, roi_pool, sampling, sgd, spp, svd
+from frcnn.conformance.naive import (
+    boxes,
+    detection,
+    evaluation,
+    init,
+    loss,
+    nms,
+    preprocess,
+    roi_pool,
+    sampling,
+    sgd,
+    spp,
+    svd,
+    targets,
+)
 
 OPERATORS: dict = {
     "average_precision": evaluation.average_precision,
@@ -28,6 +42,30 @@ OPERATORS: dict = {
     "sgd_step": sgd.sgd_step,
     "smooth_l1": loss.smooth_l1,
     "softmax_log_loss": loss.softmax_log_loss,
+    "fold_statistics": targets.fold_statistics,
+    "normalise_targets": targets.normalise_targets,
+    "target_statistics": targets.target_statistics,
+    "gaussian_fill": init.gaussian_fill,
+    "new_layers": init.new_layers,
+    "image_scale": preprocess.image_scale,
+    "pad_images": preprocess.pad_images,
+    "pooled_length": preprocess.pooled_length,
+    "subtract_mean": preprocess.subtract_mean,
 }
 
-__all__ = ["OPERATORS", "boxes", "detection", "evaluation", "loss", "nms", "roi_pool", "sampling", "sgd", "spp", "svd"]
+__all__ = [
+    "OPERATORS",
+    "boxes",
+    "detection",
+    "evaluation",
+    "init",
+    "loss",
+    "nms",
+    "preprocess",
+    "roi_pool",
+    "sampling",
+    "sgd",
+    "spp",
+    "svd",
+    "targets",
+]
