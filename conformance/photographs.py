@@ -79,16 +79,16 @@ def prepare(
     Returns the files, in the list's order, for `load`. Everything but the photographs' own contents is checked before
     the first map is computed. Raises RealDataError naming the path and what was expected there.
     """
-    year = _year_folder(Path(voc_root))
+    year = year_folder(Path(voc_root))
     if proposals is None:
         proposals = Path(os.path.abspath(voc_root)).parent / PROPOSALS
-    listed = _val_list(year, count)
-    image_ids = [listed[k] for k in _evenly(len(listed), count)]
-    boxes = _proposed_boxes(Path(proposals), image_ids)
-    recipe = _digest(_existing(Path(weights), "a file of VGG16's convolutions")) + _digest_of_the_code()
+    listed = val_list(year, count)
+    image_ids = [listed[k] for k in evenly(len(listed), count)]
+    boxes = proposed_boxes(Path(proposals), image_ids)
+    recipe = _digest(existing(Path(weights), "a file of VGG16's convolutions")) + _digest_of_the_code()
     photographs = []
     for image_id in image_ids:
-        jpeg = _existing(year / "JPEGImages" / f"{image_id}.jpg", "a photograph that the devkit's val list names")
+        jpeg = existing(year / "JPEGImages" / f"{image_id}.jpg", "a photograph that the devkit's val list names")
         found = boxes[image_id].astype(np.float64)
         key = hashlib.sha256((recipe + _digest(jpeg)).encode() + found.tobytes()).hexdigest()
         photographs.append(_Photograph(image_id, jpeg, found, Path(cache) / f"{image_id}-{key}.npz"))
@@ -164,7 +164,7 @@ def _store(photograph: _Photograph, weights: dict[str, np.ndarray]) -> None:
         raise
 
 
-def _year_folder(voc_root: Path) -> Path:
+def year_folder(voc_root: Path) -> Path:
     lists = sorted(voc_root.glob("VOC20[0-9][0-9]/ImageSets/Main/val.txt"))
     if not lists:
         raise RealDataError(f"{voc_root} must be a VOCdevkit folder with VOC2007/ImageSets/Main/val.txt, but has none")
@@ -172,7 +172,7 @@ def _year_folder(voc_root: Path) -> Path:
     return next((year for year in years if year.name == "VOC2007"), years[0])
 
 
-def _val_list(year: Path, count: int) -> list[str]:
+def val_list(year: Path, count: int) -> list[str]:
     path = year / "ImageSets" / "Main" / "val.txt"
     image_ids = path.read_text(encoding="ascii", errors="replace").split()
     if len(image_ids) < count:
@@ -180,14 +180,14 @@ def _val_list(year: Path, count: int) -> list[str]:
     return image_ids
 
 
-def _evenly(length: int, count: int) -> list[int]:
+def evenly(length: int, count: int) -> list[int]:
     """`count` places in a list at equal distances from the first on, so that 5 of them are among 20 of them."""
     return [k * length // count for k in range(count)]
 
 
-def _proposed_boxes(path: Path, image_ids: Sequence[str]) -> dict[str, np.ndarray]:
+def proposed_boxes(path: Path, image_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """Each image's boxes, zero-based inclusive pixels of the photograph, in the order of the file."""
-    ids, offsets, boxes = _arrays(_existing(path, "a file of selective-search boxes"), ("ids", "offsets", "boxes"))
+    ids, offsets, boxes = _arrays(existing(path, "a file of selective-search boxes"), ("ids", "offsets", "boxes"))
     if offsets.shape != (len(ids) + 1,) or boxes.shape != (offsets[-1], 4):
         raise RealDataError(
             f"{path} must have one offset more than ids and boxes (offsets[-1], 4), "
@@ -217,7 +217,7 @@ def _loaded_weights(path: Path) -> dict[str, np.ndarray]:
         raise RealDataError(str(error)) from None
 
 
-def _existing(path: Path, what: str) -> Path:
+def existing(path: Path, what: str) -> Path:
     if not path.is_file():
         raise RealDataError(f"{path} must be {what}, but there is no such file")
     return path

@@ -10,12 +10,13 @@ R proposals, G objects; a box is (x1, y1, x2, y2), inclusive corners in pixels o
 
 import hashlib
 import math
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
+from defusedxml import DefusedXmlException, ElementTree
 
 from frcnn.conformance import photographs
 from frcnn.conformance.photographs import RealDataError
@@ -84,11 +85,11 @@ def read_scenes(voc_root: Path, proposals: Path | None, count: int) -> tuple[tup
 
     voc_root, proposals: as for `photographs.prepare`. Raises RealDataError naming what is missing or malformed.
     """
-    year = photographs._year_folder(Path(voc_root))
+    year = photographs.year_folder(Path(voc_root))
     path = Path(proposals) if proposals else Path(voc_root).absolute().parent / photographs.PROPOSALS
-    listed = photographs._val_list(year, count)
-    image_ids = [listed[k] for k in photographs._evenly(len(listed), count)]
-    boxes = photographs._proposed_boxes(path, image_ids)
+    listed = photographs.val_list(year, count)
+    image_ids = [listed[k] for k in photographs.evenly(len(listed), count)]
+    boxes = photographs.proposed_boxes(path, image_ids)
     scenes = tuple(_scene(year / "Annotations" / f"{name}.xml", name, boxes[name]) for name in image_ids)
     described = {
         "images": count,
@@ -103,9 +104,9 @@ def read_scenes(voc_root: Path, proposals: Path | None, count: int) -> tuple[tup
 
 
 def _scene(annotation: Path, image_id: str, boxes: np.ndarray) -> Scene:
-    photographs._existing(annotation, "the annotation of a photograph that the devkit's val list names")
+    photographs.existing(annotation, "the annotation of a photograph that the devkit's val list names")
     try:
-        root = ET.parse(annotation).getroot()
+        root = ElementTree.parse(annotation).getroot()
         size = tuple(int(root.findtext(f"size/{side}", "")) for side in ("height", "width"))
         objects = [
             [float(item.findtext(f"bndbox/{side}", "")) - 1 for side in ("xmin", "ymin", "xmax", "ymax")]
@@ -113,7 +114,7 @@ def _scene(annotation: Path, image_id: str, boxes: np.ndarray) -> Scene:
         ]
         classes = [CLASSES.index(item.findtext("name", "")) + 1 for item in root.iter("object")]
         difficult = [item.findtext("difficult", "0") == "1" for item in root.iter("object")]
-    except (ET.ParseError, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError) as error:
         raise RealDataError(f"{annotation} must be a VOC annotation with sizes, names and corners: {error}") from None
     return Scene(
         image_id,

@@ -78,7 +78,7 @@ class Subject:
     def check_forward(self, case, expected=None):
         """Output and argmax are bit for bit the spec's."""
         __tracebackhide__ = True
-        got = self.pool(case)
+        got = self._answered(lambda: self.pool(case), case)
         for name, want, have in zip(("output", "argmax"), expected or self.expected(case), got, strict=True):
             self.require_same(name, want, have, case)
         return got
@@ -86,7 +86,7 @@ class Subject:
     def check_backward(self, case, expected=None, **options):
         """Every cell's gradient is within the bound of clause roi-pool.backward-sum; a cell that none reaches is 0."""
         __tracebackhide__ = True
-        got = self.unpool(case, **options)
+        got = self._answered(lambda: self.unpool(case, **options), case)
         total, bound = self.gradient_bound(case)
         if expected is not None:
             total = expected.astype(np.float64)
@@ -142,7 +142,7 @@ class Subject:
             formulation = naive.OPERATORS[operator] if self.is_reference else getattr(reference, operator)
             expected = formulation(*arguments, **options)
         case = Call(operator, arguments, options)
-        got = self.call(operator, *arguments, **options)
+        got = self._answered(lambda: self.call(operator, *arguments, **options), case)
         expected, got, bounds = (_as_tuple(value) for value in (expected, got, bound))
         if len(got) != len(expected):
             raise Nonconforming(f"{operator} gives {len(expected)} arrays, got {len(got)}")
@@ -218,6 +218,14 @@ class Subject:
     def note_margin(self, margin):
         """Share of the allowed error that was used; the largest of the test is reported."""
         self.worst_margin = max(margin, self.worst_margin or 0.0)
+
+    def _answered(self, call, case):
+        """What the call gives; to refuse what is lawful is a wrong answer."""
+        __tracebackhide__ = True
+        try:
+            return call()
+        except (ValueError, TypeError) as error:
+            self._fail(f"a lawful call was refused: {error}", None, case)
 
     def _fail(self, message, got, case):
         __tracebackhide__ = True

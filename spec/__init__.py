@@ -12,13 +12,17 @@ PAGES = (
     "roi-pool",
     "spp",
     "boxes",
+    "targets",
     "sampling",
     "loss",
     "sgd",
+    "init",
     "svd",
+    "preprocess",
     "nms",
     "detection",
     "evaluation",
+    "divergences",
 )
 """In the order in which they are best read."""
 

@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "triton", "tensorflow", "keras", "jax"}
-TOOLS = {"numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2", "markdown_it"}
+TOOLS = {
+    *("numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2"),
+    *("markdown_it", "defusedxml"),
+}
 
 # folder -> (frcnn packages it may import, third-party packages it may import)
 RULES = {

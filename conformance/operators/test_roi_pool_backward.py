@@ -149,6 +149,27 @@ def test_the_deterministic_mode_gives_the_same_bits(subject, profile, data):
     subject.require_same("grad_features", once, again, case)
 
 
+@clause("roi-pool.repeatable")
+def test_gradients_whose_order_shows_are_added_in_one_order(subject, profile):
+    """On one cell 1 and twice 2^-24: 1 where 1 comes first, more where it comes last. And 2,000 of many sizes."""
+    sizes = 10.0 ** (np.arange(2000) % 7 - 3) * (1 + np.arange(2000) % 3)
+    for gradients_of_rois in (np.array([1, 2.0**-24, 2.0**-24]), sizes):
+        grad_output = gradients_of_rois.astype(np.float32).reshape(-1, 1, 1, 1)
+        rois = np.zeros((len(grad_output), 5), np.float32)
+        case = Unpooling(grad_output, np.zeros(grad_output.shape, np.int64), rois, (1, 1, 1, 1), profile=profile)
+        once, again = subject.unpool(case, deterministic=True), subject.unpool(case, deterministic=True)
+        subject.require_same("grad_features", once, again, case)
+
+
+@clause("roi-pool.dtype", "roi-pool.backward-dropped")
+def test_rois_keep_their_type_beside_half_gradients(subject, profile):
+    """Pixel 259 is 260 in bfloat16: cast to the gradient's type, the RoI would begin behind its own argmax."""
+    grad_output = np.ones((1, 1, 1, 1), DTYPES["bfloat16"])
+    rois = np.array([[0, 259, 0, 259, 0]], np.float32)
+    argmax = np.full((1, 1, 1, 1), 259)
+    subject.check_backward(Unpooling(grad_output, argmax, rois, (1, 1, 1, 300), profile=profile))
+
+
 @clause("roi-pool.backward-sum")
 @given(data=st.data())
 def test_the_mode_without_promise_of_order_keeps_the_bound_too(subject, profile, data):

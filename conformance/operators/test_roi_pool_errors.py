@@ -27,7 +27,7 @@ def with_row(row, place, case=GOOD, count=6):
 @clause("roi-pool.error-rank")
 @pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (1, 1, 1, 3, 3)])
 def test_features_of_another_rank_are_refused(subject, profile, shape):
-    case = GOOD.having(features=np.ones(shape, np.float32), profile=profile)
+    case = GOOD.having(features=np.ones(shape, np.float32), rois=GOOD.rois[:1], profile=profile)
     subject.check_refused(lambda: subject.pool(case), *FEATURES)
 
 

@@ -1,11 +1,12 @@
 """RoI pooling, output and argmax: drawn input, one clause at a time, then all at once."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcnn.conformance.cases import Pooling, pattern
+from frcnn.conformance.cases import DTYPES, Pooling, pattern
 from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, long_poolings, poolings, values
 from frcnn.conformance.subject import Nonconforming
 
@@ -112,6 +113,18 @@ def test_no_roi_gives_an_output_without_rows(subject, profile, shape):
 @given(data=st.data())
 def test_features_and_rois_each_have_their_own_type(subject, profile, dtype_name, data):
     subject.check_forward(data.draw(poolings(ORDINARY, dtype_name, profile=profile)))
+
+
+@clause("roi-pool.dtype", "roi-pool.max", "roi-pool.tie")
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+def test_neighbours_of_a_type_are_told_apart_subnormals_too(subject, profile, dtype_name):
+    """Rows of two, the second a last bit above the first: 1 and its successor, 0 and the least number above it."""
+    kind = DTYPES[dtype_name].type
+    finfo = ml_dtypes.finfo(kind)
+    pairs = [(1, 1 + float(finfo.eps)), (0, float(finfo.smallest_subnormal)), (-1, float(finfo.smallest_subnormal))]
+    features = np.array(pairs, np.float64).astype(kind).reshape(3, 1, 1, 2)
+    rois = np.array([(image, 0, 0, 1, 0) for image in range(3)], np.float32)
+    subject.check_forward(Pooling(features, rois, (1, 1), profile=profile))
 
 
 @clause("roi-pool.dtype-float64")

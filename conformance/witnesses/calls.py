@@ -16,7 +16,8 @@ A call that must be refused is a table `[[refusal]]`: id, clauses, operator, typ
 arguments and options as above, and `names`: the words of which the error must hold one, an argument's name or its row.
 
 A list of numbers stands for an array of the type under test, a table { array = [...], type = "int64" } for one of its
-own type, with `shape` where it has no elements. Numbers, strings and booleans stand for themselves.
+own type, with `shape` where it has no elements; { list = [...] } a list of such. Numbers, strings and booleans stand
+for themselves.
 """
 
 import tomllib
@@ -100,6 +101,8 @@ def _witness(table, dtype_name):
 
 
 def _value(written, dtype):
+    if isinstance(written, dict) and "list" in written:
+        return [_value(one, dtype) for one in written["list"]]
     if isinstance(written, dict) and "array" in written:
         array = np.array(written["array"], written.get("type", dtype))
         return array.reshape(written["shape"]) if "shape" in written else array

@@ -153,3 +153,11 @@ def test_the_adapter_s_backward_refuses_what_does_not_fit(backend, message, chan
 def test_there_is_no_kernel_for_a_gpu_and_the_backend_says_so():
     with pytest.raises(UnavailableBackend, match="cpu only, none for cuda"):
         TensorFlowBackend(device="cuda")
+
+
+def test_what_an_adapter_says_is_the_bare_sentence():
+    """Not TensorFlow's "Expected 'tf.Tensor(False, ...)' to be true. Summarized data: b'...'"."""
+    from frcnn.backends.tf.backend import TensorFlowBackend
+
+    with pytest.raises(ValueError, match=r"^scores\[1\] is NaN, which has no place in an order$"):
+        TensorFlowBackend().nms(np.float32([[0, 0, 9, 9]] * 2), np.float32([0.5, np.nan]), 0.3)
