@@ -125,7 +125,7 @@ def _plan(request, maps):
     asked = Run("", request.device, request.effort, 1, request.clauses, maps, "", "")
     with tempfile.TemporaryDirectory() as folder:
         plan_file = Path(folder) / "plan.json"
-        command = [*_pytest(asked, seed=None), "--collect-only", f"--frcnn-plan={plan_file}"]
+        command = [*pytest_command(asked, seed=None), "--collect-only", f"--frcnn-plan={plan_file}"]
         planned = subprocess.run(command, capture_output=True, text=True)
         if not plan_file.exists():
             raise RuntimeError(f"the suite could not be collected:\n{planned.stdout}{planned.stderr}")
@@ -136,7 +136,7 @@ def _hold(asked, plan, described, seed, out, console):
     """What each test left behind on one backend."""
     with tempfile.TemporaryDirectory() as folder:
         asked = replace(asked, results=str(Path(folder) / "results.jsonl"))
-        command = _pytest(asked, seed)
+        command = pytest_command(asked, seed)
         workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
         with (out / f"{file_name(described['name'])}.log").open("w") as log:
             distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
@@ -147,7 +147,7 @@ def _hold(asked, plan, described, seed, out, console):
     return lines
 
 
-def _pytest(asked, seed):
+def pytest_command(asked, seed):
     seeded = [] if seed is None else ["--hypothesis-seed", str(seed)]
     return [
         *(sys.executable, "-m", "pytest", str(OPERATORS), "--rootdir", str(OPERATORS), "-c", os.devnull),

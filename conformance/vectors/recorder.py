@@ -108,7 +108,13 @@ class RecordingSubject(Subject):
         expected, got, bound = (value if isinstance(value, tuple) else (value,) for value in (expected, got, bound))
         bound = bound * len(got) if len(bound) == 1 else bound
         results = [
-            {"dtype": np.asarray(have).dtype.name, "value": encoded_array(np.asarray(want)), "bound": _bound(allowed)}
+            None
+            if want is None
+            else {
+                "dtype": np.asarray(have).dtype.name,
+                "value": encoded_array(np.asarray(want)),
+                "bound": _bound(allowed),
+            }
             for want, have, allowed in zip(expected, got, bound, strict=True)
         ]
         self._record(call, {"results": results})

@@ -9,7 +9,7 @@ In a .toml file each is a table `[[call]]`:
     types               the types to run it in; ["float64"] where nothing is said
     arguments           positional, a list; options: by name, a table
     expected            the answer; a list of answers where `results` says how many arrays the operator gives
-    part                where only one array of the answer is settled, its number; `expected` is that array
+    part                where only one of these arrays is settled, its number; `expected` is that array
     within              a name in tolerance.WITNESS_BOUNDS for answers that are not exact, such as those of exp
 
 A call that must be refused is a table `[[refusal]]`: id, clauses, operator, type ("float32" where nothing is said),
@@ -42,8 +42,8 @@ class CallWitness:
     arguments: tuple
     options: dict
     expected: object
+    """An array or number, or a tuple of them; None in a tuple for one that is not settled."""
     bound: object
-    part: int | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,12 @@ def _tables(kind):
 
 def _witness(table, dtype_name):
     dtype = DTYPES[dtype_name]
-    answers = [_value(answer, dtype) for answer in (table["expected"] if "results" in table else [table["expected"]])]
+    if "part" in table:
+        answers = [_value(table["expected"], dtype) if k == table["part"] else None for k in range(table["results"])]
+    else:
+        answers = [
+            _value(answer, dtype) for answer in (table["expected"] if "results" in table else [table["expected"]])
+        ]
     within = table.get("within")
     bounds = [None if within is None else tolerance.WITNESS_BOUNDS[within](answer, dtype_name) for answer in answers]
     return CallWitness(
@@ -96,7 +101,6 @@ def _witness(table, dtype_name):
         {name: _value(option, dtype) for name, option in table.get("options", {}).items()},
         tuple(answers) if "results" in table else answers[0],
         tuple(bounds) if "results" in table else bounds[0],
-        table.get("part"),
     )
 
 
