@@ -54,14 +54,14 @@ def _page(markdown, name, verdict, sources):
 
 
 def _section(section, verdict, sources):
-    heading = re.match(r"<h3><code>([a-z0-9-]+\.[a-z0-9-]+)</code>", section)
+    """A heading and what stands below it. One that is an id, of a clause or of a divergence, becomes an anchor."""
     first, _, rest = section.partition("\n")
     rest = re.sub(r"<code>([a-z0-9-]+\.[a-z0-9-]+)</code>", _linked, rest)
-    if heading is None or heading[1] not in verdict.rows:
+    first = re.sub(r"^<h([23])><code>([a-z0-9.-]+)</code>", r'<h\1 id="\2"><code>\2</code>', first)
+    anchor = re.match(r'<h3 id="([^"]+)"', first)
+    if anchor is None or anchor[1] not in verdict.rows:
         return f"{first}\n{rest}"
-    places = _places(verdict.rows[heading[1]], sources)
-    first = first.replace("<h3>", f'<h3 id="{heading[1]}">')
-    return f'{first}\n{rest}<p class="places">{places}</p>\n'
+    return f'{first}\n{rest}<p class="places">{_places(verdict.rows[anchor[1]], sources)}</p>\n'
 
 
 def _linked(match):
