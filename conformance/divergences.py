@@ -7,7 +7,7 @@ Entries are data, in divergences.toml beside this file. Each is a table `[[diver
     profile         which of our profiles follows whom, in a sentence
     readings        two or more tables { who, says, source }
     witnesses       ids of conformance/witnesses that tell the readings apart, or `unwitnessed`, why there are none
-    measures        names of functions in measures.py, or `unmeasured`, why there are none
+    measures        names of functions in measures/, or `unmeasured`, why there are none
 
 What the measures gave is in divergence_effects.json, written by `frcnn spec divergences --measure`. The page,
 spec/divergences.md, is rendered from both and has nothing of its own.
@@ -178,12 +178,12 @@ def measured(voc_root: Path, proposals: Path | None, count: int, progress: Calla
 
 def code() -> str:
     """A digest of what the effects were measured with: an effect of other code is another number."""
-    files = (Path(measures.__file__), Path(scenes.__file__))
+    files = (*sorted(Path(measures.__file__).parent.glob("*.py")), Path(scenes.__file__))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def read_effects(path: Path = EFFECTS) -> dict:
-    """The effects measured. Raises StaleEffects where measures.py or scenes.py has changed since."""
+    """The effects measured. Raises StaleEffects where measures/ or scenes.py has changed since."""
     found = json.loads(path.read_text(encoding="utf-8"))
     if found["code"] != code():
         raise StaleEffects(f"{path.name} was measured with other measures; run frcnn spec divergences --measure")
