@@ -189,7 +189,7 @@ class Subject:
         except (ValueError, TypeError) as error:
             if not any(name in str(error) for name in names):
                 raise Nonconforming(f"the error must name {' or '.join(names)}, but says: {error}") from error
-        except Missing:
+        except (Missing, NameError):  # a program that is broken has refused nothing
             raise
         except Exception as error:
             kind = type(error).__name__

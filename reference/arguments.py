@@ -57,6 +57,17 @@ def as_float_array(name, value, shape):
     return array
 
 
+def as_whole(name, value, least, most):
+    """`value` as a whole number in least .. most. Each page's clause on its numbers says which."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be a whole number in {least}..{most:.0f}, got {value!r}")
+    return number
+
+
 def as_sizes(name, value, length, least):
     """`value` as a tuple of `length` whole numbers, none below `least`. Clause roi-pool.error-output-size."""
     try:

@@ -5,9 +5,9 @@ K1 classes, background counted; D inputs. cls_score has K1 outputs, bbox_pred 4 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, is_number
-from frcnn.reference.sampling_arguments import as_count
+from frcnn.reference.arguments import as_array, as_whole, is_number
 
+MOST = 2**31 - 1  # numbers along one side
 STDS = {"cls_score": 0.01, "bbox_pred": 0.001}
 
 
@@ -73,7 +73,7 @@ def draw_normals(shape, generator):
         raise TypeError(f"generator must be a numpy.random.Generator, got {type(generator).__name__}")
     if as_array("shape", shape).ndim != 1:
         raise TypeError(f"shape must be a list of whole numbers, got {shape!r}")
-    return generator.standard_normal([as_count("shape", size, least=0) for size in shape])  # gaussian-fill.draw
+    return generator.standard_normal([as_whole("shape", size, 0, MOST) for size in shape])  # gaussian-fill.draw
 
 
 def _as_normals(name, value):

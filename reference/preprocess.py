@@ -3,12 +3,11 @@
 An image is (H, W, C); the channels are blue, green and red. N images make one input (N, C, H, W).
 """
 
-import operator
-
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, as_array
+from frcnn.reference.arguments import as_array, as_whole
 
+LONGEST = 2**24  # of a side, in pixels or cells
 MEAN = (102.9801, 115.9465, 122.7717)  # of ImageNet's blue, green and red, which the networks were pre-trained with
 
 
@@ -28,8 +27,8 @@ def image_scale(size, short_side=600, longest=1000):
     as_array("size", size)  # lists of unequal lengths have no shape
     if np.shape(size) != (2,):
         raise ValueError(f"size must be (H, W), got {size!r}")
-    H, W = (_whole("size", side, 1) for side in size)
-    short_side, longest = _whole("short_side", short_side, 1), _whole("longest", longest, 1)
+    H, W = (as_whole("size", side, 1, LONGEST) for side in size)  # image-error.size
+    short_side, longest = as_whole("short_side", short_side, 1, LONGEST), as_whole("longest", longest, 1, LONGEST)
     scale = short_side / min(H, W)  # image-scale.shorter
     length = np.round(scale * max(H, W))  # image-scale.half: NumPy takes a half to the even neighbour
     if length > longest:  # image-scale.longest
@@ -107,8 +106,9 @@ def pooled_length(n, kernel, stride, pad=0):
     >>> pooled_length(75, 2, 2), pooled_length(2, 2, 2, pad=1)
     (38, 2)
     """
-    n, kernel, stride = _whole("n", n, 1), _whole("kernel", kernel, 1), _whole("stride", stride, 1)
-    pad = _whole("pad", pad, 0)
+    numbers = (("n", n), ("kernel", kernel), ("stride", stride))
+    n, kernel, stride = (as_whole(name, value, 1, LONGEST) for name, value in numbers)
+    pad = as_whole("pad", pad, 0, LONGEST)
     if pad >= kernel:  # image-error.window
         raise ValueError(f"pad must be less than kernel, {kernel}, got {pad}")
     windows = -((kernel - n - 2 * pad) // stride) + 1  # pooled-length.ceil
@@ -117,14 +117,3 @@ def pooled_length(n, kernel, stride, pad=0):
     if windows < 1:
         raise ValueError(f"kernel must be smaller than {kernel}: no window of it lies on {n} cells padded by {pad}")
     return windows
-
-
-def _whole(name, value, least):
-    """Clauses image-error.size and image-error.window."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not least <= number <= LARGEST_COORDINATE:
-        raise ValueError(f"{name} must lie in {least}..2^24, got {value!r}")
-    return number

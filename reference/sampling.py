@@ -6,10 +6,10 @@ Class 0 is background. The smallest keys win, so that whoever has the same keys 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, check_profile
+from frcnn.reference.arguments import as_array, as_whole, check_profile
 from frcnn.reference.box_arguments import as_boxes, as_scores, check_places, check_same_type
 from frcnn.reference.boxes import iou
-from frcnn.reference.sampling_arguments import as_classes, as_count, as_keys, as_number, as_thresholds
+from frcnn.reference.sampling_arguments import MOST, as_classes, as_keys, as_number, as_thresholds
 
 
 def match_rois(proposals, ground_truth, ground_truth_class, *, profile="exact"):
@@ -83,7 +83,7 @@ def sample_rois(
         raise ValueError(f"overlaps_max[{bad[0]}] is {overlaps[bad[0]]}; an overlap lies in 0..1")
     classes = as_classes("overlap_class", overlap_class, len(overlaps), least=0)
     keys = as_keys("keys", keys, len(overlaps))
-    places, fraction = as_count("rois_per_image", rois_per_image), as_number("fg_fraction", fg_fraction)
+    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_number("fg_fraction", fg_fraction)
     # roi-sampling.thresholds: rounded to the overlaps' type by as_thresholds.
     lo, hi, fg = as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold, overlaps.dtype.type)
     foreground = overlaps >= fg  # roi-sampling.foreground
@@ -116,7 +116,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact"):
     """
     check_profile(profile)
     keys = as_keys("keys", keys, as_array("keys", keys).size)
-    together = as_count("images_per_batch", images_per_batch)
+    together = as_whole("images_per_batch", images_per_batch, 1, MOST)
     if together > len(keys):
         raise ValueError(f"images_per_batch must be at most the number of images, {len(keys)}, got {together}")
     batches = len(keys) // together
@@ -140,4 +140,4 @@ def draw_keys(count, generator):
     """
     if not isinstance(generator, np.random.Generator):
         raise TypeError(f"generator must be a numpy.random.Generator, got {type(generator).__name__}")
-    return generator.random(as_count("count", count, least=0))
+    return generator.random(as_whole("count", count, 0, MOST))

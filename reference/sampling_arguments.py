@@ -3,8 +3,6 @@
 Clauses: roi-sampling.error-classes, roi-sampling.error-keys, roi-sampling.error-numbers, roi-sampling.error-thresholds.
 """
 
-import operator
-
 import numpy as np
 
 from frcnn.reference.arguments import as_array, is_number
@@ -28,17 +26,6 @@ def as_keys(name, value, rows):
     if len(bad):
         raise ValueError(f"{name}[{bad[0]}] is NaN, which has no place in an order")
     return keys
-
-
-def as_count(name, value, least=1):
-    """`value` as a whole number in least .. 2^31 - 1. Clause roi-sampling.error-numbers."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not least <= number <= MOST:
-        raise ValueError(f"{name} must lie in {least}..2^31 - 1, got {value!r}")
-    return number
 
 
 def as_number(name, value):

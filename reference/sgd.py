@@ -3,11 +3,9 @@
 w is a blob of weights, g its gradient, v its velocity (the momentum buffer); l and d are the blob's own rate and decay.
 """
 
-import operator
-
 import numpy as np
 
-from frcnn.reference.arguments import as_array, is_number
+from frcnn.reference.arguments import as_array, as_whole, is_number
 
 
 def sgd_step(
@@ -66,7 +64,8 @@ def learning_rate(iteration, base, gamma, step):
     >>> [learning_rate(i, 1.0, 0.5, 30000) for i in (0, 29999, 30000, 60000)]
     [1.0, 1.0, 0.5, 0.25]
     """
-    iteration, step = _whole("iteration", iteration, 0), _whole("step", step, 1)
+    # sgd-step.error-schedule
+    iteration, step = as_whole("iteration", iteration, 0, 2**53), as_whole("step", step, 1, 2**53)
     base, gamma = _number("base", base, np.float64), _number("gamma", gamma, np.float64)
     if not 0 < gamma <= 1:
         raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
@@ -106,13 +105,3 @@ def _product(name, value, factor_name, factor, kind):
     if not np.isfinite(product):
         raise ValueError(f"{name} times {factor_name} must be finite in {kind.__name__}, got {value!r} * {factor!r}")
     return product
-
-
-def _whole(name, value, least):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if not least <= number <= 2**53:
-        raise ValueError(f"{name} must be a whole number from {least} to 2^53, got {value!r}")
-    return number

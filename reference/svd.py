@@ -3,11 +3,9 @@
 W is u x v: u outputs, v inputs. t singular values are kept: W is about U_t Sigma_t V_t^T (Eq. 5).
 """
 
-import operator
-
 import numpy as np
 
-from frcnn.reference.arguments import as_array
+from frcnn.reference.arguments import as_array, as_whole
 
 
 def truncated_svd(weights, t, bias=None):
@@ -28,7 +26,7 @@ def truncated_svd(weights, t, bias=None):
     [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     weights = _as_weights(weights)
-    t = _as_rank(t, min(weights.shape))
+    t = as_whole("t", t, 1, min(weights.shape))  # svd-layers.error-rank
     bias = np.zeros(len(weights), weights.dtype) if bias is None else _as_bias(bias, weights)
     with np.errstate(all="ignore"):
         try:
@@ -69,17 +67,6 @@ def _as_weights(value):
         row, column = np.argwhere(~np.isfinite(weights))[0]
         raise ValueError(f"weights[{row}, {column}] is {weights[row, column]}; weights must be finite")
     return weights
-
-
-def _as_rank(value, most):
-    """Clause svd-layers.error-rank."""
-    try:
-        t = operator.index(value)
-    except TypeError:
-        raise TypeError(f"t must be a whole number, got {value!r}") from None
-    if not 1 <= t <= most:
-        raise ValueError(f"t must lie in 1..{most}, the smaller side of weights, got {value!r}")
-    return t
 
 
 def _as_bias(value, weights):

@@ -4,11 +4,9 @@ R targets, rows (t_x, t_y, t_w, t_h) as encode_boxes gives them; K1 classes, cla
 layer of 4 K1 outputs and D inputs, class k in rows 4k .. 4k + 3.
 """
 
-import operator
-
 import numpy as np
 
-from frcnn.reference.arguments import as_array, check_profile
+from frcnn.reference.arguments import as_array, as_whole, check_profile
 from frcnn.reference.box_arguments import as_boxes, check_same_type
 from frcnn.reference.sampling_arguments import as_classes
 
@@ -37,7 +35,7 @@ def target_statistics(targets, labels, class_count, *, profile="exact"):
     ([2.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0])
     """
     check_profile(profile)  # box-targets.error-profile
-    K1 = _as_class_count(class_count)
+    K1 = as_whole("class_count", class_count, 1, MOST_CLASSES)  # box-targets.error-count
     targets, labels = _labelled(targets, labels, K1)
     wide = targets.astype(np.float64)  # box-targets.type
     means = np.zeros((K1, 4))  # box-targets.empty, and box-targets.background for row 0
@@ -145,14 +143,3 @@ def _statistics(means, stds):
     if (arrays[1] < 0).any():
         raise ValueError(f"stds[{np.argwhere(arrays[1] < 0)[0][0]}] holds a number below 0")
     return arrays
-
-
-def _as_class_count(value):
-    """Clause box-targets.error-count."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"class_count must be a whole number, got {value!r}") from None
-    if not 1 <= count <= MOST_CLASSES:
-        raise ValueError(f"class_count must lie in 1..{MOST_CLASSES}, got {value!r}")
-    return count
