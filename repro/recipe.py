@@ -58,9 +58,7 @@ def _number(
     least: float, most: float, *, without_least: bool = False, without_most: bool = False, **keywords: Any
 ) -> Any:
     """A finite number between the two, either of which may be shut out."""
-    interval = (
-        f"{'above' if without_least else 'at least'} {least:g} and {'below' if without_most else 'at most'} {most:g}"
-    )
+    lower, upper = "above" if without_least else "at least", "below" if without_most else "at most"
 
     def check(value: Any) -> float:
         good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
