@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn import __version__
+from frcnn.proposal_commands import proposals as proposal_commands
 
 _FILE = click.Path(path_type=Path)
 
@@ -164,3 +165,6 @@ def check_vectors(folder) -> None:
         raise click.ClickException(str(error)) from error
     cases = sum(file["cases"] for file in manifest["files"].values())
     click.echo(f"{folder}: the reference answers all {cases} cases of spec {manifest['spec']} as they say")
+
+
+main.add_command(proposal_commands)
