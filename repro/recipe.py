@@ -17,9 +17,9 @@ from typing import Any
 from frcnn.reference import learning_rate
 from frcnn.reference.arguments import PROFILES
 from frcnn.reference.evaluation import METHODS
+from frcnn.repro.network import NAMES
 
 DATA = ("made-up", "voc07", "voc12")
-NETWORKS = ("I", "T", "S", "M", "L")
 PROPOSALS = ("fast", "quality")
 LARGEST = 2**31 - 1
 
@@ -117,7 +117,7 @@ class Recipe:
     source: str  # the file, for messages
 
     # What is trained, on what
-    network: str = _one_of(*NETWORKS)
+    network: str = _one_of(*NAMES)
     data: str = _one_of(*DATA)
     train_set: str = _one_of("train", "val", "trainval")
     test_set: str = _one_of("train", "val", "trainval", "test")

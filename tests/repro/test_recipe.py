@@ -8,6 +8,7 @@ from importlib import resources
 import pytest
 
 from frcnn import reference
+from frcnn.repro.network import read_network
 from frcnn.repro.recipe import Recipe, RecipeError, read_recipe, recipe_names
 
 
@@ -19,6 +20,14 @@ def lines_of(name):
 def test_every_recipe_of_the_package_can_be_read(name):
     assert name in recipe_names()
     assert read_recipe(name).source == f"{name}.toml"
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_freezes_layers_that_its_network_has(name):
+    recipe = read_recipe(name)
+    network = read_network(recipe.network)
+    assert set(network.parameters_of(recipe.frozen)) <= set(network.shapes(2))
+    assert set(recipe.frozen) == set(network.frozen)
 
 
 @pytest.mark.parametrize("operator", [reference.sample_rois, reference.image_order, reference.sgd_step])
