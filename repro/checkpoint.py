@@ -15,7 +15,9 @@ from safetensors import numpy as safetensors_numpy
 
 STATE = "frcnn-state"
 # Those that both safetensors and NumPy itself have.
-DTYPES = frozenset("float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool".split())
+DTYPES = frozenset(
+    ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
+)
 
 
 class CheckpointError(ValueError):
@@ -62,7 +64,7 @@ def load(path):
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}  # noqa: SIM118, no iterator
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:
