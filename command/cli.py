@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn import __version__
+from frcnn.data_commands import data as data_commands
 from frcnn.proposal_commands import proposals as proposal_commands
 
 _FILE = click.Path(path_type=Path)
@@ -167,4 +168,5 @@ def check_vectors(folder) -> None:
     click.echo(f"{folder}: the reference answers all {cases} cases of spec {manifest['spec']} as they say")
 
 
+main.add_command(data_commands)
 main.add_command(proposal_commands)
