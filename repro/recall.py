@@ -14,6 +14,7 @@ Source: Hosang, Benenson, Dollar, Schiele, What makes for effective detection pr
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,7 @@ def recall(split: Split, proposals: Mapping[str, np.ndarray], thresholds: Sequen
         return Recall(name, tuple(overlaps.tolist()), at, float(2 * np.maximum(overlaps - 0.5, 0).mean()))
 
     plain = group(NOT_DIFFICULT, lambda thing: not thing.difficult)
-    classes = [
-        group(name, lambda thing, name=name: thing.name == name and not thing.difficult) for name in split.classes
-    ]
+    classes = [group(name, partial(_is_plain, name)) for name in split.classes]
     figures = np.array(
         [(*row.at, row.average) for row in classes if row.overlaps] or [(np.nan,) * (len(thresholds) + 1)]
     )
@@ -122,6 +121,10 @@ def plot(path: Path, found: Sequence[Recall], title: str) -> None:
 
 def _legend(row: Recall) -> str:
     return f"{len(row.overlaps)} {row.group}: {row.average:.3f}".replace(f"{ALL}:", "in all:")
+
+
+def _is_plain(name: str, thing: Thing) -> bool:
+    return thing.name == name and not thing.difficult
 
 
 def _best_overlaps(things: Sequence[Thing], boxes: np.ndarray) -> list[float]:

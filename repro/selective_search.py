@@ -15,7 +15,9 @@ import ctypes
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 MODES = ("fast", "quality")
 # OpenCV's own defaults, said here since they are part of a cached file's name.
-SETTINGS = {"base_k": 150, "inc_k": 150, "sigma": 0.8}
+BASE_K, INC_K, SIGMA = 150, 150, 0.8
 RAND_SEED = 1  # what rand() has before any srand(), by the C standard
 
 
@@ -80,9 +82,9 @@ def boxes_of(image: np.ndarray, mode: str) -> np.ndarray:
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(image)
     switch = {"fast": search.switchToSelectiveSearchFast, "quality": search.switchToSelectiveSearchQuality}[mode]
-    switch(**SETTINGS)
+    switch(BASE_K, INC_K, SIGMA)
     ctypes.CDLL(None).srand(RAND_SEED)
-    boxes = search.process().reshape(-1, 4)  # x, y, width, height
+    boxes = np.reshape(search.process(), (-1, 4))  # x, y, width, height
     boxes[:, 2:] += boxes[:, :2] - 1
     return boxes
 
@@ -109,7 +111,7 @@ def _fill(missing: Sequence[tuple[Path, Photograph]], mode: str, workers: int, p
         console=progress or Console(quiet=True),
         speed_estimate_period=600,  # photographs differ, and come in bursts of as many as there are processes
     )
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     try:
         with bar:
             task = bar.add_task(f"{mode}, {workers} at a time", total=len(missing))
@@ -123,6 +125,18 @@ def _fill(missing: Sequence[tuple[Path, Photograph]], mode: str, workers: int, p
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Else a process whose parent is killed waits for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _compute(photograph: Photograph, mode: str, file: Path) -> None:
@@ -143,7 +157,13 @@ def _kept_boxes(file: Path) -> np.ndarray:
 def _key(photograph: Path, mode: str) -> str:
     """The name of a cached file: everything that its boxes depend on."""
     image = hashlib.sha256(photograph.read_bytes()).hexdigest()
-    made_from = {"image": image, "mode": mode, **SETTINGS, "rand": RAND_SEED, "opencv": cv2.__version__}
+    made_from = {
+        "image": image,
+        "mode": mode,
+        "settings": (BASE_K, INC_K, SIGMA),
+        "rand": RAND_SEED,
+        "opencv": cv2.__version__,
+    }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 

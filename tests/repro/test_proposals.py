@@ -1,6 +1,14 @@
 """Proposals: what is read and written is what was meant, and selective search gives the same whatever befell it."""
 
+import multiprocessing
+import os
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 
 import cv2
@@ -241,6 +249,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(split, tmp_path):
     last.write_bytes(whole[:100])
     with pytest.raises(DevkitError, match=r"c\.png"):
         selective_search(split, workers=1, cache=cache)
+    assert multiprocessing.active_children() == []
     done = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
     assert len(done) == 2
     last.write_bytes(whole)
@@ -274,6 +283,58 @@ def test_a_damaged_file_of_the_cache_is_named_with_what_to_do(split, tmp_path):
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(ProposalsError, match=f"{file.name}.*delete it"):
         selective_search(only(split, "a"), workers=1, cache=tmp_path / "cache")
+
+
+def test_boxes_from_the_cache_are_held_to_the_size_that_is_annotated(split, tmp_path):
+    selective_search(only(split, "a"), workers=1, cache=tmp_path / "cache")
+    narrower = replace(split, photographs=(replace(split.photographs[0], width=WIDTH - 1),))
+    with pytest.raises(ProposalsError, match=r"a\.png: box .* is 79 x 60"):
+        selective_search(narrower, cache=tmp_path / "cache")
+
+
+RUN = """
+import multiprocessing, pathlib, pickle, sys, threading, time
+from frcnn.repro.selective_search import selective_search
+
+def tell():
+    while not (started := multiprocessing.active_children()):
+        time.sleep(0.001)
+    print(started[0].pid, flush=True)
+
+if __name__ == "__main__":
+    threading.Thread(target=tell, daemon=True).start()
+    split = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+    selective_search(split, workers=1, cache=pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_no_process_outlives_a_run_that_is_killed(split, tmp_path):
+    (tmp_path / "run.py").write_text(RUN)
+    (tmp_path / "split").write_bytes(pickle.dumps(split))
+    command = [sys.executable, tmp_path / "run.py", tmp_path / "split", tmp_path / "cache"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
+        worker = int(run.stdout.readline())
+        run.kill()
+        try:
+            # The worker has the other end of this pipe too: it is only closed when that has ended.
+            run.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.kill(worker, signal.SIGKILL)
+            raise
+
+
+def test_a_process_that_is_killed_ends_the_run_with_advice(split, tmp_path):
+    def kill():
+        while not (started := multiprocessing.active_children()):
+            time.sleep(0.001)
+        started[0].kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with pytest.raises(ProposalsError, match=r"ended by itself.*fewer workers than 1"):
+        selective_search(split, workers=1, cache=tmp_path / "cache")
+    killer.join()
+    assert list(selective_search(split, workers=1, cache=tmp_path / "cache")) == ["a", "b", "c"]
 
 
 def test_an_opencv_without_the_module_an_unknown_mode_and_no_workers_are_refused(split, tmp_path, monkeypatch):
