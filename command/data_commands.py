@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import click
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class _Unreachable(click.ClickException):
+    exit_code = 2
+
+    def show(self, file=None) -> None:
+        click.echo(self.message, err=True)
 
 
 @click.group()
@@ -71,28 +77,28 @@ def check(voc_root, year, name, bad, check_images) -> None:
 def _fetch(name: str, root: Path) -> None:
     download = _module("download")
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     archives = download.ARCHIVES[name]
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        tasks = {archive.file: bars.add_task(archive.file, start=False, total=None) for archive in archives}
+    bars = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+    tasks: dict[str, TaskID] = {}
 
-        def progress(file: str, here: int, total: int | None) -> None:
-            bars.start_task(tasks[file])
-            bars.update(tasks[file], completed=here, total=total)
+    def progress(file: str, here: int, total: int | None) -> None:
+        if file not in tasks:
+            bars.start()
+            tasks[file] = bars.add_task(file)
+        bars.update(tasks[file], completed=here, total=total)
 
-        try:
-            fetched = [download.fetch(archive, root, progress) for archive in archives]
-        except download.Unreachable as error:
-            failure = _what_to_do(error, root, archives)
-        except (download.DownloadError, OSError) as error:
-            raise click.ClickException(str(error)) from error
-        else:
-            failure = ""
-    if failure:
-        click.echo(failure, err=True)
-        sys.exit(2)
+    try:
+        fetched = [download.fetch(archive, root, progress) for archive in archives]
+    except download.Unreachable as error:
+        raise _Unreachable(_what_to_do(error, root, archives)) from error
+    except (download.DownloadError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        if tasks:
+            bars.stop()
     for archive, found in zip(archives, fetched, strict=True):
         held = "as published" if found.verified else "not verified: no checksum of it is known"
         click.echo(f"{archive.file}: sha256 {found.sha256}, {held}")

@@ -96,9 +96,14 @@ def test_more_bytes_than_there_are_start_anew(server, tmp_path):
 
 
 def test_a_server_without_ranges_sends_the_whole_again(server, tmp_path):
-    server.ranges, server.cuts = False, [30_000]
-    fetch(server.archive(), tmp_path, silent)
+    server.ranges, server.cuts, seen = False, [30_000], []
+    fetch(server.archive(), tmp_path, lambda *report: seen.append(report[1:]))
     assert server.asked == [None, "bytes=30000-"]
+    assert [(here, total) for here, total in seen if here == 0 or here == total] == [
+        (0, len(server.content)),
+        (0, len(server.content)),
+        (len(server.content), len(server.content)),
+    ]
     assert unpacked(tmp_path) == FILES
 
 
