@@ -128,9 +128,19 @@ def test_a_drawn_parameter_does_not_depend_on_what_else_is_given():
         np.testing.assert_array_equal(alone[name], other[name])
 
 
+# fc7 has 1,024 inputs, fire9's 3 x 3 convolution 64 x 9, conv1 3 x 49, and those are pixels.
+FIRST_STDS = {
+    "cls_score/w": 0.01,
+    "bbox_pred/w": 0.001,
+    "fc7/w": np.sqrt(2 / 1024),
+    "fire9/conv3x3_2/w": np.sqrt(2 / 576),
+    "conv1/w": np.sqrt(2 / 147) / 64,
+}
+
+
 def test_first_weights_have_the_deviations_that_are_stated():
     parameters, _ = new_parameters(read_network("T"), 20, np.random.default_rng(0))
-    for name, std in (("cls_score/w", 0.01), ("bbox_pred/w", 0.001), ("fc7/w", np.sqrt(2 / 1024))):
+    for name, std in FIRST_STDS.items():
         weights = parameters[name].astype(np.float64)
         # The mean square of n normal numbers has a standard deviation of sqrt(2 / n).
         assert abs(np.square(weights / std).mean() - 1) < 7 * np.sqrt(2 / weights.size)
