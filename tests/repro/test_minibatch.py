@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from frcnn.reference import decode_boxes, iou
+from frcnn.repro.loader import Loader
 from frcnn.repro.minibatch import Minibatches, TrainingSetError, training_set
 from frcnn.repro.proposals import ProposalsError
 from frcnn.repro.recipe import read_recipe
@@ -93,6 +94,14 @@ def test_a_batch_does_not_depend_on_those_made_before_it():
     forward = [one.batch(number) for number in range(20)]
     for number in (19, 0, 7, 12, 7):
         assert_same(forward[number], other.batch(number))
+
+
+def test_batches_made_by_several_threads_at_once_are_those_made_one_by_one():
+    one, other = minibatches(), minibatches()
+    with Loader(one.batch, 3, 33, ready=8, threads=4) as loader:
+        for number, batch in enumerate(loader, 3):
+            assert_same(batch, other.batch(number))
+    assert number == 32
 
 
 def test_another_seed_draws_other_images_rois_and_masks():
