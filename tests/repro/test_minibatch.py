@@ -220,8 +220,7 @@ def test_targets_have_zero_mean_and_unit_spread_over_the_doubled_set_class_by_cl
 
 
 def test_a_batch_has_no_more_rois_than_the_recipe_says_and_no_more_foreground():
-    recipe = RECIPE.changed(rois_per_image=8)
-    batches = minibatches(recipe)
+    batches = minibatches(RECIPE.changed(rois_per_image=8))
     for number in range(batches.per_epoch):
         batch = batches.batch(number)
         for index in (0, 1):
