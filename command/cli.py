@@ -11,6 +11,7 @@ import click
 from frcnn import __version__
 from frcnn.data_commands import data as data_commands
 from frcnn.proposal_commands import proposals as proposal_commands
+from frcnn.train_commands import train as train_command
 
 _FILE = click.Path(path_type=Path)
 
@@ -170,3 +171,4 @@ def check_vectors(folder) -> None:
 
 main.add_command(data_commands)
 main.add_command(proposal_commands)
+main.add_command(train_command)
