@@ -5,7 +5,6 @@ D detections of one class, rows (image index, score, x1, y1, x2, y2), zero-based
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -165,12 +164,6 @@ def as_markdown(table: Mapping[str, Any]) -> str:
         notes.append(f"Not comparable with {where} of {table['paper']['source']}:")
         notes.append("\n".join(f"- {reason}" for reason in table["paper"]["because"]))
     return "\n\n".join([text, *notes]) + "\n"
-
-
-def write_table(folder: Path, table: Mapping[str, Any]) -> None:
-    """results.json and results.md."""
-    (folder / "results.json").write_text(json.dumps(table, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "results.md").write_text(as_markdown(table), encoding="utf-8")
 
 
 def _file(folder: Path, split: Split, name: str) -> Path:

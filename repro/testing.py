@@ -69,12 +69,14 @@ def detect_split(
     progress: Console | None = None,
     *,
     device: str = "cpu",
+    read: Callable[[Photograph], np.ndarray] = read_image,
 ) -> Detections:
     """Detect the objects of a split's classes in its photographs.
 
     network, arrays: as model.py's functions give them. proposals: of every photograph, perhaps none.
     recipe: its test settings and profile are followed. backend: "torch" or "tf", for the network and for all that
     follows it. progress: where a bar is drawn. device: "cpu" or "cuda".
+    read: gives a photograph's pixels, (H, W, 3) uint8, blue first.
 
     Raises TestingError, ProposalsError or DevkitError naming what cannot be tested, and why.
     """
@@ -83,7 +85,7 @@ def detect_split(
     operators = load(backend)  # first, so that what is not installed is said in a sentence
     module = importlib.import_module(f"frcnn.repro.{backend}_tester")
     tester = module.Tester(network, arrays, device, recipe.profile)
-    return detect_with(tester, operators, network.mean, split, proposals, recipe, progress)
+    return detect_with(tester, operators, network.mean, split, proposals, recipe, progress, read=read)
 
 
 def detect_with(
