@@ -49,7 +49,6 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
     _needed("cv2", "PIL", "matplotlib", "rich", "defusedxml", "safetensors", "scipy", "tabulate")
     from rich.console import Console
 
-    from frcnn.backends import UnavailableBackend
     from frcnn.repro import made_up, model, testing
     from frcnn.repro.recipe import RecipeError, read_recipe
     from frcnn.repro.test_folder import setting_of, write_test
@@ -79,7 +78,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         whole = tested(trained.network, trained.arrays, out, {})
         if cut is not None:
             tested(*cut, out / "svd", dict(ranks), whole)
-    except (ValueError, UnavailableBackend) as error:  # ours are kinds of ValueError, each a sentence
+    except ValueError as error:  # ours are kinds of ValueError, each a sentence
         raise click.ClickException(str(error)) from error
 
 
@@ -103,7 +102,7 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
         raise click.UsageError(f"two images are named {again[0]}, and would be one picture; take them one by one")
     try:
         _detect(images, checkpoint, backend, device, least, out, Console(stderr=True))
-    except (ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise click.ClickException(str(error)) from error
 
 

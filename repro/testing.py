@@ -7,6 +7,10 @@ image, a limit over the whole set, and non-maximum suppression last (clauses det
 R RoIs of one photograph; K object classes, K1 = K + 1 with the background, class 0. Boxes are (x1, y1, x2, y2),
 zero-based inclusive pixels of the photograph as stored. Source: section 2.4; rbgirshick/fast-rcnn,
 lib/fast_rcnn/test.py.
+
+What follows the network is the reference's, whichever framework ran it: with the few boxes that a call of NMS has here,
+NumPy took 6 s for a class of 2,510 images with 100 boxes each, frcnn's eager operators 19 s in torch and 62 s in
+TensorFlow, with the same answer.
 """
 
 from __future__ import annotations
@@ -21,8 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.special import softmax
 
-from frcnn.backends import Backend, load
-from frcnn.reference import select_scale
+from frcnn.reference import clip_boxes, decode_boxes, detect, select_scale
 from frcnn.repro.minibatch import network_image, network_rois
 from frcnn.repro.model import TestingError
 from frcnn.repro.network import Network
@@ -74,23 +77,24 @@ def detect_split(
     """Detect the objects of a split's classes in its photographs.
 
     network, arrays: as model.py's functions give them. proposals: of every photograph, perhaps none.
-    recipe: its test settings and profile are followed. backend: "torch" or "tf", for the network and for all that
-    follows it. progress: where a bar is drawn. device: "cpu" or "cuda".
+    recipe: its test settings and profile are followed. backend: "torch" or "tf", for the network.
+    progress: where a bar is drawn. device: "cpu" or "cuda".
     read: gives a photograph's pixels, (H, W, 3) uint8, blue first.
 
     Raises TestingError, ProposalsError or DevkitError naming what cannot be tested, and why.
     """
     if backend not in BACKENDS:
         raise TestingError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    operators = load(backend)  # first, so that what is not installed is said in a sentence
-    module = importlib.import_module(f"frcnn.repro.{backend}_tester")
+    try:
+        module = importlib.import_module(f"frcnn.repro.{backend}_tester")
+    except ModuleNotFoundError as error:
+        raise TestingError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
     tester = module.Tester(network, arrays, device, recipe.profile)
-    return detect_with(tester, operators, network.mean, split, proposals, recipe, progress, read=read)
+    return detect_with(tester, network.mean, split, proposals, recipe, progress, read=read)
 
 
 def detect_with(
     tester: Tester,
-    operators: Backend,
     mean: tuple[float, float, float],
     split: Split,
     proposals: Proposals,
@@ -99,7 +103,7 @@ def detect_with(
     *,
     read: Callable[[Photograph], np.ndarray] = read_image,
 ) -> Detections:
-    """As detect_split, with any tester and any backend's operators; mean: blue, green, red, of the network's images."""
+    """As detect_split, with any tester; mean: blue, green, red, of the network's images."""
     from rich.console import Console
     from rich.progress import track
 
@@ -121,13 +125,11 @@ def detect_with(
                     "training; take an earlier checkpoint"
                 )
             shares = softmax(scores.astype(np.float64), axis=1)  # in float32 the best would all be 1
-            boxes = operators.decode_boxes(
-                looked_at.astype(np.float64), deltas.astype(np.float64), profile=recipe.profile
-            )
+            boxes = decode_boxes(looked_at.astype(np.float64), deltas.astype(np.float64), profile=recipe.profile)
             size = (photograph.height, photograph.width)
-            best.add(index, shares, operators.clip_boxes(boxes, size, profile=recipe.profile))
+            best.add(index, shares, clip_boxes(boxes, size, profile=recipe.profile))
     with clock("boxes"):
-        found = best.detected(operators, len(split.photographs), recipe)
+        found = best.detected(len(split.photographs), recipe)
     by_class = dict(zip(split.classes, found, strict=True))
     return Detections(by_class, {part: clock.seconds[part] / len(split.photographs) for part in PARTS})
 
@@ -196,13 +198,13 @@ class _Best:
             image = np.full(len(rows), index, np.float64)
             kept.append(np.column_stack([image, scores[rows, k], boxes[rows, 4 * k : 4 * k + 4]]))
 
-    def detected(self, operators: Any, image_count: int, recipe: Recipe) -> list[np.ndarray]:
+    def detected(self, image_count: int, recipe: Recipe) -> list[np.ndarray]:
         """Class by class, the rows that are left; no class's depend on another's."""
         found = []
         for kept in self.kept:
             rows = np.concatenate([np.empty((0, 6)), *kept])
             scores = np.column_stack([np.zeros(len(rows)), rows[:, 1]])
-            answer = operators.detect(
+            answer = detect(
                 scores,
                 np.tile(rows[:, 2:], 2),
                 rows[:, 0].astype(np.int64),

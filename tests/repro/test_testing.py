@@ -8,7 +8,6 @@ import pytest
 from made_up_answers import HEIGHT, MEAN, SURE, WIDTH, Answers, read, recipe, split_of
 
 from frcnn import reference
-from frcnn.backends import load
 from frcnn.repro import checkpoint, made_up, model, testing, torch_tester
 from frcnn.repro.network import new_parameters, read_network
 from frcnn.repro.results import evaluate, mean_ap
@@ -28,7 +27,7 @@ def detected(split, table, proposals, **changes):
         photograph.id: np.array(own, np.float32).reshape(-1, 4)
         for photograph, own in zip(split.photographs, proposals, strict=True)
     }
-    found = testing.detect_with(tester, load("reference"), MEAN, split, boxes, recipe(**changes), read=read)
+    found = testing.detect_with(tester, MEAN, split, boxes, recipe(**changes), read=read)
     return found, tester
 
 
@@ -125,7 +124,7 @@ def test_each_box_is_looked_at_in_the_scale_in_which_its_area_is_nearest_to_224_
     tester = Answers(1, table)
     own = recipe().changed(test_longest_side=16 * WIDTH, test_short_sides=sides)
     boxes = {"p0": np.array([HERE, whole, NOWHERE], np.float32)}
-    found = testing.detect_with(tester, load("reference"), MEAN, split, boxes, own, read=read)
+    found = testing.detect_with(tester, MEAN, split, boxes, own, read=read)
     assert [(scale, box) for _, scale, box in tester.seen] == [(8, whole), (16, HERE), (16, NOWHERE)]
     # Rows come back to their own proposals.
     assert found.by_class["a"][:2, 2:].tolist() == [list(HERE), list(NOWHERE)]
