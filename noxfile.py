@@ -22,6 +22,17 @@ def conformance(session: nox.Session) -> None:
     session.run("frcnn", "conformance", *session.posargs)
 
 
+@nox.session(name="repro-voc07")
+def repro_voc07(session: nox.Session) -> None:
+    """Train and test Fast R-CNN end to end: nox -s repro-voc07 -- --tier instant"""
+    install(session, ".[all]")
+    env = {}
+    if Path(".git").exists():  # what is installed is a copy, which does not know its commit
+        words = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        env["FRCNN_COMMIT"] = str(session.run(*words, external=True, silent=True)).strip()
+    session.run("frcnn", "repro", "voc07", *session.posargs, env=env)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The project's own tests: nox -s tests -- -k faults"""

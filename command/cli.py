@@ -9,6 +9,12 @@ from pathlib import Path
 import click
 
 from frcnn import __version__
+from frcnn.data_commands import data as data_commands
+from frcnn.proposal_commands import proposals as proposal_commands
+from frcnn.repro_commands import repro as repro_commands
+from frcnn.test_commands import detect as detect_command
+from frcnn.test_commands import test as test_command
+from frcnn.train_commands import train as train_command
 
 _FILE = click.Path(path_type=Path)
 
@@ -206,3 +212,11 @@ def check_vectors(folder) -> None:
         raise click.ClickException(str(error)) from error
     cases = sum(file["cases"] for file in manifest["files"].values())
     click.echo(f"{folder}: the reference answers all {cases} cases of spec {manifest['spec']} as they say")
+
+
+main.add_command(data_commands)
+main.add_command(proposal_commands)
+main.add_command(repro_commands)
+main.add_command(train_command)
+main.add_command(test_command)
+main.add_command(detect_command)

@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "triton", "tensorflow", "keras", "jax"}
+LIBRARIES = {"numpy", "scipy", "cv2", "PIL", "defusedxml", "pooch", "requests", "urllib3", "h5py", "safetensors"}
+LIBRARIES |= {"google", "matplotlib", "rich", "tabulate", "markdown_it"}
+REPRO = ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", "frcnn.cache")
 TOOLS = {
     *("numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2"),
     *("markdown_it", "defusedxml"),
@@ -23,6 +26,10 @@ RULES = {
     "backends/torch": (("frcnn.backends", "frcnn.cache"), {"numpy", "ml_dtypes", "torch", "triton"}),
     "backends/tf": (("frcnn.backends", "frcnn.cache"), {"numpy", "ml_dtypes", "tensorflow"}),
     "backends": (("frcnn.backends", "frcnn.reference"), {"numpy"}),
+    "repro": (
+        ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", "frcnn.cache"),
+        LIBRARIES | FRAMEWORKS,
+    ),
 }
 FORBIDDEN = {
     "conformance": ("frcnn.backends.torch", "frcnn.backends.tf", "frcnn.backends.native"),
@@ -71,6 +78,47 @@ def test_a_folder_imports_only_what_the_design_lets_it(folder):
                 assert top in sys.stdlib_module_names or top in theirs, f"{file.relative_to(ROOT)} imports {name}"
 
 
+def test_a_framework_is_imported_in_the_files_of_repro_that_are_named_for_it_and_nowhere_else():
+    allowed = {"torch": {"torch"}, "tf": {"tensorflow"}}
+    for file in files_of("repro"):
+        prefix = file.stem.partition("_")[0]
+        found = {name.partition(".")[0] for name in imported(file)} & FRAMEWORKS
+        assert found <= allowed.get(prefix, set()), f"{file.relative_to(ROOT)} imports {found}"
+
+
+def at_top_level(file):
+    """The modules that importing the file imports, as `imported` names them."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    inside = {
+        id(node)
+        for scope in ast.walk(tree)
+        if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(scope)
+    }
+    for node in ast.walk(tree):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_file_of_repro_but_a_framework_s_own_imports_such_a_file_at_top_level():
+    for file in files_of("repro"):
+        prefix = file.stem.partition("_")[0]
+        for name in at_top_level(file):
+            for other in ("torch", "tf"):
+                if name.startswith((f"frcnn.repro.{other}_", f"frcnn.backends.{other}")):
+                    assert prefix == other, f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_nothing_but_the_command_imports_repro():
+    for folder in ("spec", "reference", "backends", "conformance"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            assert not any(within(name, ["frcnn.repro"]) for name in imported(file)), file.relative_to(ROOT)
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -81,6 +129,7 @@ def test_a_folder_imports_only_what_the_design_lets_it(folder):
         "frcnn.backends",
         "frcnn.conformance.run",
         "frcnn.conformance.plugin",
+        "frcnn.repro.run",
     ],
 )
 def test_no_framework_is_imported_until_it_is_asked_for(module):

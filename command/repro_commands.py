@@ -1,0 +1,114 @@
+"""`frcnn repro`: the paper trained and tested again, in one command."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group()
+def repro() -> None:
+    """Train and test Fast R-CNN again, from photographs to a report beside the paper's figures."""
+
+
+@repro.command()
+@click.option(
+    "--tier",
+    type=click.Choice(["instant", "short", "full", "auto"]),
+    default="auto",
+    show_default=True,
+    help="auto: full with a CUDA device, short without.",
+)
+@click.option(
+    "--backend",
+    "backends",
+    type=click.Choice(["torch", "tf"]),
+    multiple=True,
+    help="More than once.  [default: both]",
+)
+@click.option("--voc-root", type=_FILE, help="A VOCdevkit folder; instant makes its own images.")
+@click.option("--weights", type=_FILE, help="Pre-trained on ImageNet: .npz, .pth, .h5 or .caffemodel.")
+@click.option("--proposals", type=_FILE, help=".npz, or the original's .mat.  [default: selective search]")
+@click.option("--train-set", help="The list to train on: train, trainval, ...  [default: the recipe's]")
+@click.option("--test-set", help="The list to test on: val, test, ...  [default: the recipe's]")
+@click.option("--out", type=_FILE, help="A folder.  [default: reports/repro-voc07-TIER-TIME]")
+@click.option("--resume", is_flag=True, help="Go on with what --out holds.")
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
+@click.option("--iterations", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option(
+    "--conformance", type=_FILE, multiple=True, metavar="FILE", help="A backend's conformance report, to be named."
+)
+def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals, **changes) -> None:
+    """Train and test on PASCAL VOC 2007, or, in tier instant, on made-up images; write a report.
+
+    Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong or there are no data, 130
+    where Ctrl-C stopped training.
+    """
+    try:
+        from rich.console import Console
+
+        from frcnn.backends import UnavailableBackend
+        from frcnn.repro import run as runs
+        from frcnn.repro.recipe import RecipeError, read_recipe
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[repro]'") from error
+    console = Console(stderr=True)
+    reports = tuple(_conformance(file) for file in conformance)
+    try:
+        devices = runs.devices_of(backends or runs.BACKENDS)
+        tier, because = runs.chosen_tier(tier, devices)
+        recipe = read_recipe(tier, **{name: value for name, value in changes.items() if value is not None})
+    except (UnavailableBackend, RecipeError) as error:
+        raise click.UsageError(str(error)) from error
+    console.print(because, highlight=False)
+    folder = out or Path("reports") / f"repro-voc07-{tier}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    request = runs.Request(
+        recipe=recipe,
+        tier=tier,
+        tier_because=because,
+        devices=devices,
+        out=folder,
+        voc_root=voc_root,
+        weights=weights,
+        proposals=proposals,
+        conformance=reports,
+        resume=resume,
+    )
+    try:
+        footer = runs.run(request, console)
+    except runs.NoData as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except runs.Interrupted as error:
+        click.echo(str(error), err=True)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{folder / 'report.md'}: {footer['verdict']}, report {footer['id'][:12]}")
+    if footer["missed"]:
+        click.echo(f"mean AP below the goal of {recipe.goal_map}: {', '.join(footer['missed'])}", err=True)
+        sys.exit(1)
+
+
+def _conformance(file: Path) -> dict:
+    """What a reproduction's report says of a conformance report, which is checked first."""
+    try:
+        from frcnn.conformance.report import InvalidReport, read
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"--conformance needs {error.name}: pip install 'frcnn[conformance]'") from error
+    try:
+        head, _, foot = read(file)
+    except (InvalidReport, OSError) as error:
+        raise click.UsageError(f"--conformance {file}: {error}") from error
+    backend = head["backend"]
+    return {
+        "backend": backend["name"],
+        "version": backend["version"],
+        "verdict": foot["verdict"],
+        "id": foot["id"],
+    }

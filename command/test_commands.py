@@ -1,0 +1,169 @@
+"""`frcnn test` and `frcnn detect`: what a trained network finds in a split, and in any picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+_BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
+_DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+
+
+class _Rank(click.ParamType):
+    """LAYER=T, for --svd."""
+
+    name = "layer=t"
+
+    def convert(self, value, param, ctx):
+        layer, _, rank = value.partition("=")
+        if not (layer and rank.isdecimal() and int(rank)):
+            self.fail(f"{value!r} must be a layer and how many singular values are kept, such as fc6=1024", param, ctx)
+        return layer, int(rank)
+
+
+@click.command()
+@click.argument("checkpoint", type=_FILE)
+@click.argument("recipe")
+@_BACKEND
+@_DEVICE
+@click.option("--voc-root", type=_FILE, required=True, help="A VOCdevkit folder, which holds VOC2007 or the like.")
+@click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
+@click.option("--split", "name", help="val, test, ...  [default: the recipe's test_set]")
+@click.option("--proposals", "file", type=_FILE, help=".npz, or the original's .mat.  [default: selective search]")
+@click.option(
+    "--bad",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="What becomes of a photograph with a fault: the end, or it is left out and named.",
+)
+@click.option("--out", type=_FILE, required=True, help="Folder for files of detections, the table and the sheets.")
+@click.option("--svd", "ranks", type=_Rank(), multiple=True, help="Test also with this layer cut; more than once.")
+def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, out, ranks) -> None:
+    """Test CHECKPOINT, of `frcnn train`, with the test settings of RECIPE: instant, short, full, or a .toml file.
+
+    With --svd fc6=1024 --svd fc7=256 it is tested twice: as it is, and into OUT/svd with these layers cut.
+    """
+    _needed("cv2", "PIL", "matplotlib", "rich", "defusedxml", "safetensors", "scipy", "tabulate")
+    from rich.console import Console
+
+    from frcnn.repro import made_up, model, testing
+    from frcnn.repro.recipe import RecipeError, read_recipe
+    from frcnn.repro.test_folder import setting_of, write_test
+    from frcnn.repro.voc import read_split
+
+    console = Console(stderr=True)
+    try:
+        asked = read_recipe(recipe)
+    except RecipeError as error:
+        raise click.UsageError(str(error)) from error
+    years = {"made-up": made_up.YEAR, "voc07": "2007", "voc12": "2012"}
+    try:
+        trained = model.read_model(checkpoint)
+        cut = model.compressed(trained.network, trained.arrays, dict(ranks)) if ranks else None
+        where = (voc_root, year or years[asked.data], name or asked.test_set)
+        split = read_split(*where, classes=trained.classes, bad=bad)
+        for photograph, reason in split.skipped:
+            click.echo(f"left out: {photograph}: {reason}", err=True)
+        boxes = _proposals(asked, split, file, console)
+
+        def tested(network, arrays, folder, own, whole=None):
+            found = testing.detect_split(network, arrays, split, boxes, asked, backend, console, device=device)
+            table = write_test(folder, split, found, setting_of(trained, asked, split, own), whole)
+            click.echo((folder / "results.md").read_text(encoding="utf-8"))
+            return table
+
+        whole = tested(trained.network, trained.arrays, out, {})
+        if cut is not None:
+            tested(*cut, out / "svd", dict(ranks), whole)
+    except ValueError as error:  # ours are kinds of ValueError, each a sentence
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--checkpoint", type=_FILE, required=True, help="Of `frcnn train`.")
+@_BACKEND
+@_DEVICE
+@click.option("--least", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The lowest score shown.")
+@click.option("--out", type=_FILE, default=Path("detections"), show_default=True, help="Folder for the pictures.")
+def detect(images, checkpoint, backend, device, least, out) -> None:
+    """Find objects in each IMAGE: print them, and draw them into OUT/IMAGE's name.png.
+
+    Proposals are selective search's, and the scale is that of the recipe of the training.
+    """
+    _needed("cv2", "matplotlib", "rich", "safetensors", "scipy")
+    from rich.console import Console
+
+    names = [image.stem for image in images]
+    if again := [stem for position, stem in enumerate(names) if stem in names[:position]]:
+        raise click.UsageError(f"two images are named {again[0]}, and would be one picture; take them one by one")
+    try:
+        _detect(images, checkpoint, backend, device, least, out, Console(stderr=True))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _detect(images, checkpoint, backend, device, least, out, console) -> None:
+    import cv2
+    import numpy as np
+
+    from frcnn.repro import model, pictures, testing
+    from frcnn.repro.recipe import Recipe
+    from frcnn.repro.selective_search import boxes_of
+    from frcnn.repro.voc import Photograph, Split
+
+    trained = model.read_model(checkpoint)
+    recipe = Recipe(**trained.state["recipe"])
+    pixels, photographs = {}, []
+    for path in images:
+        picture = cv2.imread(str(path))
+        if picture is None:
+            raise click.ClickException(f"{path} is no picture that OpenCV reads")
+        height, width = picture.shape[:2]
+        photographs.append(Photograph(path.stem, path, width, height, ()))
+        pixels[path.stem] = picture
+    split = Split(Path(), "", "pictures", trained.classes, tuple(photographs), ())
+    boxes = {name: boxes_of(picture, recipe.proposals).astype(np.float32) for name, picture in pixels.items()}
+    found = testing.detect_split(
+        trained.network,
+        trained.arrays,
+        split,
+        boxes,
+        recipe,
+        backend,
+        console,
+        device=device,
+        read=lambda photograph: pixels[photograph.id],
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    for index, photograph in enumerate(photographs):
+        drawn = pictures.detections_of(found.by_class, index, least)
+        path = out / f"{photograph.id}.png"
+        if not cv2.imwrite(str(path), pictures.draw(pixels[photograph.id], drawn)):
+            raise click.ClickException(f"{path} cannot be written")
+        click.echo(f"{photograph.path}: {len(drawn)} found, drawn in {path}")
+        for one in drawn:
+            click.echo(f"  {one.label}  {' '.join(f'{corner:.0f}' for corner in one.box)}")
+
+
+def _proposals(recipe, split, file, console):
+    from frcnn.repro.proposals import read_mat, read_npz
+    from frcnn.repro.selective_search import selective_search
+
+    if file is None:
+        return selective_search(split, recipe.proposals, progress=console)
+    if file.suffix == ".mat":
+        return read_mat(file, [photograph.id for photograph in split.photographs])
+    return read_npz(file)
+
+
+def _needed(*modules: str) -> None:
+    """A usage error that says what to install, where one of these modules is not."""
+    from importlib.util import find_spec
+
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise click.UsageError(f"this needs {', '.join(missing)}: pip install 'frcnn[repro]'")

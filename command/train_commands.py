@@ -1,0 +1,106 @@
+"""`frcnn train`: from photographs, annotations and proposals to a trained network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+_YEARS = {"made-up": "MadeUp", "voc07": "2007", "voc12": "2012"}
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="tf32 and bfloat16 (torch alone) are faster on a GPU, and not the recipe's arithmetic.",
+)
+@click.option("--voc-root", type=_FILE, help="A VOCdevkit folder.  [default for made-up data: made in OUT/data]")
+@click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
+@click.option("--split", "name", help="train, val, ...  [default: the recipe's train_set]")
+@click.option("--proposals", "file", type=_FILE, help=".npz, or the original's .mat.  [default: selective search]")
+@click.option("--weights", type=_FILE, help="Pre-trained: .npz, .pth, .h5 or .caffemodel.  [default: drawn weights]")
+@click.option("--out", type=_FILE, required=True, help="Folder for checkpoints and metrics.")
+@click.option("--resume", is_flag=True, help="Go on from OUT's newest whole checkpoint.")
+@click.option("--iterations", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="That make minibatches.")
+@click.option("--tensorboard", is_flag=True, help="Write events to OUT/tensorboard too.")
+def train(recipe, name, voc_root, year, file, weights, out, iterations, **options) -> None:
+    """Train as RECIPE says: instant, short, full, or the path of a .toml file.
+
+    Ctrl-C ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the loss is no
+    number or grows; the minibatch is saved.
+    """
+    try:
+        from rich.console import Console
+
+        from frcnn.repro import training
+        from frcnn.repro.proposals import ProposalsError
+        from frcnn.repro.recipe import RecipeError, read_recipe
+        from frcnn.repro.voc import DevkitError
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[repro]'") from error
+    console = Console(stderr=True)
+    try:
+        asked = read_recipe(recipe, **({} if iterations is None else {"iterations": iterations}))
+    except RecipeError as error:
+        raise click.UsageError(str(error)) from error
+    if voc_root is None and asked.data != "made-up":
+        raise click.UsageError(
+            f"{recipe} trains on {asked.data}: give --voc-root; `frcnn data {asked.data}` fetches it"
+        )
+    try:
+        split = _split(asked, voc_root or _made_up(asked, out), year or _YEARS[asked.data], name or asked.train_set)
+        minibatches, arrays, drawn = training.prepare(asked, split, _proposals(asked, split, file, console), weights)
+        _say(console, minibatches.data, drawn)
+        ended = training.train(asked, minibatches, arrays, out, console=console, **options)
+    except (DevkitError, ProposalsError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"{ended.checkpoint}: {ended.iteration} iterations in {ended.seconds:.0f} s, "
+        f"{ended.share_waited:.1%} of the time spent waiting for minibatches"
+    )
+    if ended.interrupted:
+        click.echo("interrupted; --resume goes on from there", err=True)
+        sys.exit(130)
+
+
+def _made_up(recipe, out):
+    from frcnn.repro.made_up import write_devkit
+
+    root = out / "data"
+    write_devkit(root, seed=recipe.seed, train=recipe.made_up_train, val=recipe.made_up_val)
+    return root
+
+
+def _split(recipe, root, year, name):
+    from frcnn.repro import made_up, voc
+
+    classes = made_up.CLASSES if recipe.data == "made-up" else voc.VOC_CLASSES
+    return voc.read_split(root, year, name, classes=classes)
+
+
+def _proposals(recipe, split, file, console):
+    from frcnn.repro.proposals import read_mat, read_npz
+    from frcnn.repro.selective_search import selective_search
+
+    if file is None:
+        return selective_search(split, recipe.proposals, progress=console)
+    if file.suffix == ".mat":
+        return read_mat(file, [photograph.id for photograph in split.photographs])
+    return read_npz(file)
+
+
+def _say(console, data, drawn) -> None:
+    console.print(f"{len(data.examples)} photographs, {data.entries} with mirror images", highlight=False)
+    for photograph, reason in data.left_out:
+        console.print(f"left out: {photograph}: {reason}", highlight=False)
+    layers = dict.fromkeys(parameter.rpartition("/")[0] for parameter in drawn)
+    console.print(f"drawn, not pre-trained: {', '.join(layers)}", highlight=False)

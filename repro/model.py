@@ -1,0 +1,109 @@
+"""A trained network as it is tested: from a training run's checkpoint, whole or with layers cut by SVD.
+
+K object classes, K1 = K + 1 with the background.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frcnn.reference import fold_statistics, truncated_svd
+from frcnn.repro import checkpoint
+from frcnn.repro.layers import FC
+from frcnn.repro.network import Network, read_network
+
+
+class TestingError(ValueError):
+    """A network that cannot be tested; the sentence names what is wrong and what to do."""
+
+    __test__ = False  # pytest takes whatever begins with Test for a test
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network: the mean is that of its training, and its regressor predicts plain targets.
+
+    state: what the checkpoint says of its run.
+    """
+
+    network: Network
+    arrays: dict[str, np.ndarray]
+    classes: tuple[str, ...]
+    state: dict[str, Any]
+
+
+def read_model(path: Path) -> Model:
+    """A training run's checkpoint. Raises CheckpointError for a file that is none, TestingError for one of others."""
+    arrays, state = checkpoint.load(path)
+    try:
+        network = read_network(state["recipe"]["network"])
+        classes, mean = tuple(state["classes"]), tuple(state["mean"])
+        statistics = tuple(np.array(state[name], np.float64) for name in ("target_means", "target_stds"))
+    except KeyError as error:
+        raise TestingError(f"{path} says nothing of {error}, as a checkpoint of `frcnn train` does") from None
+    network = dataclasses.replace(network, mean=mean)
+    return Model(network, plain_parameters(network, len(classes), arrays, statistics), classes, state)
+
+
+def plain_parameters(
+    network: Network,
+    class_count: int,
+    arrays: Mapping[str, np.ndarray],
+    statistics: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """The parameters with which a network is tested.
+
+    class_count: K. arrays: name -> array, perhaps with others that testing has no use for, such as velocities.
+    statistics: means and stds, (K1, 4) float64 each, of the targets that the regressor was trained on; what is returned
+        predicts plain ones (clause box-targets.folded). None where it does so already.
+
+    Raises TestingError naming a parameter that is missing or of another shape.
+    """
+    found = {}
+    for name, shape in network.shapes(class_count).items():
+        if name not in arrays:
+            raise TestingError(f"the checkpoint lacks {name}, so it is none of network {network.name}")
+        if arrays[name].shape != shape:
+            raise TestingError(
+                f"{name} is {arrays[name].shape} in the checkpoint, but {shape} in network {network.name} for "
+                f"{class_count} classes"
+            )
+        found[name] = np.asarray(arrays[name])
+    if statistics is not None:
+        layer = "bbox_pred/w", "bbox_pred/b"
+        found |= zip(layer, fold_statistics(*(found[name] for name in layer), *statistics), strict=True)
+    return found
+
+
+def compressed(
+    network: Network, arrays: Mapping[str, np.ndarray], ranks: Mapping[str, int]
+) -> tuple[Network, dict[str, np.ndarray]]:
+    """The network with fully connected layers each replaced by two, by truncated SVD (section 3.1).
+
+    ranks: name of an fc layer -> t, the singular values that are kept: {"fc6": 1024, "fc7": 256} in the paper.
+
+    Returns the network, whose layer fc6 is fc6_first and fc6_second now, and its parameters.
+    Raises TestingError naming a layer that there is not, ValueError for a rank that cannot be.
+    """
+    own = [layer.name for layer in network.head if isinstance(layer, FC)]
+    head, arrays = [], dict(arrays)
+    for name in ranks:
+        if name not in own:
+            raise TestingError(f"{name} is no fully connected layer of {network.name}; those are {', '.join(own)}")
+    for layer in network.head:
+        if not isinstance(layer, FC) or layer.name not in ranks:
+            head.append(layer)
+            continue
+        weights, bias = arrays.pop(f"{layer.name}/w"), arrays.pop(f"{layer.name}/b")
+        first, second, bias = truncated_svd(weights, ranks[layer.name], bias)
+        names = f"{layer.name}_first", f"{layer.name}_second"
+        head += [FC(names[0], len(first)), FC(names[1], len(second))]
+        arrays |= {f"{names[0]}/w": first, f"{names[0]}/b": np.zeros(len(first), first.dtype)}
+        arrays |= {f"{names[1]}/w": second, f"{names[1]}/b": bias}
+    return dataclasses.replace(network, head=tuple(head)), arrays

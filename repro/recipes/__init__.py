@@ -1,0 +1,1 @@
+"""Recipes: everything that a run is made of, one .toml each."""

@@ -1,0 +1,269 @@
+"""A reproduction's report: what was trained and tested, on what, and every figure beside the paper's.
+
+JSON lines: a header (data, weights, recipe, versions, machine), one line a backend (`run`), one line a backend and
+class (`result`), a footer (verdict, id). The id is a hash of everything but times, as a conformance report's is. The
+same is written as Markdown and HTML, to be read.
+"""
+
+import hashlib
+import html
+import importlib.metadata
+import importlib.resources
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+import frcnn
+from frcnn.reference.evaluation import METHODS
+
+FORMAT = 1
+TIMES = ("started", "finished", "seconds")
+LIBRARIES = ("numpy", "opencv-contrib-python-headless", "scipy", "safetensors")
+COMMIT = "FRCNN_COMMIT"  # set by nox, which installs a copy outside the checkout
+
+
+class InvalidReport(ValueError):
+    """A report that is not what its footer says it is; the sentence names the file."""
+
+
+def header(**facts):
+    """The first line: facts of the run (see run.py), and what it ran on."""
+    return {
+        "kind": "header",
+        "format": FORMAT,
+        "frcnn": frcnn.__version__,
+        "commit": commit(),
+        "code": code_digest(),
+        **facts,
+        "machine": machine(),
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def results(backend, table, reasons):
+    """One line a class of what results.as_json gave. reasons: why it is not comparable with the paper's, if any."""
+    return [{"kind": "result", "backend": backend, **row, "not_comparable": reasons} for row in table["classes"]]
+
+
+def footer(lines):
+    """The last line. A run without a goal has passed when it has come to its end."""
+    missed = [line["backend"] for line in lines if line["kind"] == "run" and line["goal_reached"] is False]
+    verdict = "failed" if missed else "passed"
+    return {"kind": "footer", "verdict": verdict, "missed": missed, "id": report_id(lines), "finished": now()}
+
+
+def report_id(lines):
+    """sha256 over the lines without their times."""
+    text = "\n".join(json.dumps({k: v for k, v in line.items() if k not in TIMES}, sort_keys=True) for line in lines)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(folder, lines):
+    """report.jsonl, report.md and report.html. lines: header, runs and results; the footer is added and returned."""
+    lines = [*lines, footer(lines)]
+    text = as_markdown(lines)
+    _write(folder / "report.jsonl", "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+    _write(folder / "report.md", text)
+    _write(folder / "report.html", as_html(text))
+    return lines[-1]
+
+
+def read(path):
+    """The lines of a report.jsonl, of which the last is the footer. Raises InvalidReport."""
+    path = Path(path)
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        kinds = [line["kind"] for line in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidReport(f"{path} is no report of a reproduction: {error}") from None
+    if len(lines) < 2 or (kinds[0], kinds[-1]) != ("header", "footer"):
+        raise InvalidReport(f"{path} is cut short: it has no header or no footer")
+    if lines[-1]["id"] != report_id(lines[:-1]):
+        raise InvalidReport(f"{path} was altered: its lines do not have the id {lines[-1]['id'][:12]}")
+    return lines
+
+
+def as_markdown(lines):
+    """The report, to be read; figures in per cent, as in the paper."""
+    head, foot = lines[0], lines[-1]
+    runs = [line for line in lines if line["kind"] == "run"]
+    parts = [f"# Fast R-CNN on {head['data']['name']}, tier {head['tier']}: {foot['verdict']}"]
+    parts.append(f"Report `{foot['id']}`, {head['started']} to {foot['finished']}. {head['tier_because']}")
+    parts.append(_summary(head, runs))
+    if len(runs) > 1:
+        means = [run["mean"][head["method"]] for run in runs]
+        if None not in means:
+            apart = 100 * (max(means) - min(means))
+            parts.append(f"The backends' means are {apart:.1f} points apart, from the same photographs and seed.")
+    parts.append("## Class by class\n\n" + _classes(lines, head, runs))
+    source = f"table {head['paper']['table']} of {head['paper']['source']}"
+    if head["not_comparable"]:
+        reasons = "\n".join(f"- {reason}" for reason in head["not_comparable"])
+        parts.append(f"**Not comparable** with {source}:\n\n{reasons}")
+    else:
+        parts.append(f"The setting is that of {source}.")
+    parts.append("## What it was made from\n\n" + _made_from(head, runs))
+    parts.append("## Seconds\n\n" + _seconds(head, runs))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_html(text):
+    """A page of the Markdown; HTML in it stays text."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    title = html.escape(text.partition("\n")[0].lstrip("# "))
+    style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
+    style += "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2em .6em}"
+    style += "li,p,code{overflow-wrap:anywhere}img{max-width:100%}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{style}</style></head>\n<body>\n{body}</body></html>\n"
+    )
+
+
+def _summary(head, runs):
+    goal = head["recipe"]["goal_map"]
+    rows = [
+        [
+            run["backend"],
+            run["version"],
+            run["device"],
+            run["iterations"],
+            *(_per_cent(run["mean"][method]) for method in METHODS),
+            _per_cent(goal),
+            {True: "reached", False: "missed", None: "-"}[run["goal_reached"]],
+            _per_cent(head["paper"]["mean"]) + (" (not comparable)" if head["not_comparable"] else ""),
+        ]
+        for run in runs
+    ]
+    means = [f"mean AP, {method}" for method in METHODS]
+    return _table(rows, ["backend", "version", "device", "iterations", *means, "goal", "", "the paper"], left=3)
+
+
+def _classes(lines, head, runs):
+    found = {(line["backend"], line["class"]): line for line in lines if line["kind"] == "result"}
+    backends, method = [run["backend"] for run in runs], head["method"]
+    rows = []
+    for name in dict.fromkeys(name for _, name in found):
+        own = [found[backend, name] for backend in backends]
+        aps = [_per_cent(line[method]) for line in own]
+        rows.append([name, own[0]["objects"], *aps, _per_cent(own[0]["paper"])])
+    means = [f"**{_per_cent(run['mean'][method])}**" for run in runs]
+    rows.append(["**mean**", "", *means, f"**{_per_cent(head['paper']['mean'])}**"])
+    paper = "the paper" + (", not comparable" if head["not_comparable"] else "")
+    return f"AP, {method}.\n\n" + _table(rows, ["class", "objects", *backends, paper], left=1)
+
+
+def _made_from(head, runs):
+    facts = []
+    for part in ("train", "test"):
+        split = head["data"][part]
+        facts.append(
+            f"{part} data: {split['year']} {split['set']}, {split['photographs']} photographs, "
+            f"{split['objects']} objects, {len(split['skipped'])} skipped; digest `{split['digest']}`"
+        )
+    boxes = head["proposals"]
+    facts.append(f"proposals: {boxes['source']}, {boxes['boxes']} boxes; sha256 of the boxes `{boxes['sha256']}`")
+    weights = head["weights"]
+    if weights["file"] is None:
+        facts.append("weights: no file of pre-trained ones")
+    else:
+        facts.append(f"weights: {weights['file']}, sha256 `{weights['sha256']}`; {_listed(weights['given'])} are its")
+    facts.append(f"initialised, not pre-trained: {_listed(weights['drawn'])}")
+    facts.append(f"seed {head['recipe']['seed']}, {head['recipe']['iterations']} iterations, recipe {head['source']}")
+    for run in runs:
+        facts.append(f"{run['backend']}: checkpoint `{run['checkpoint']}`, sha256 `{run['sha256']}`")
+        first, last = run["losses"]["first"], run["losses"]["mean_of_last"]
+        facts.append(f"{run['backend']}: loss {first:.4f} at first, {last:.4f} in the mean of the last iterations")
+    reports = [f"{one['backend']} ({one['version']}) {one['verdict']}, id `{one['id']}`" for one in head["conformance"]]
+    facts.append("conformance reports: " + ("; ".join(reports) or "none was given"))
+    facts.append(f"frcnn {head['frcnn']}, commit {head['commit'] or 'unknown'}, sha256 of the code `{head['code']}`")
+    facts.append("versions: " + ", ".join(f"{name} {version}" for name, version in head["versions"].items()))
+    facts.append("machine: " + ", ".join(f"{name} {value}" for name, value in head["machine"].items()))
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _seconds(head, runs):
+    rows = [["all", name, f"{value:.1f}"] for name, value in head["seconds"].items()]
+    rows += [[run["backend"], name, f"{value:.4g}"] for run in runs for name, value in run["seconds"].items()]
+    return _table(rows, ["backend", "part", "seconds"], left=2)
+
+
+def _table(rows, headings, left):
+    from tabulate import tabulate
+
+    columns = ["left"] * left + ["right"] * (len(headings) - left)
+    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=columns)
+
+
+def code_digest():
+    """sha256 over what decides a figure, as installed: two reports with one digest ran the same code."""
+    digest = hashlib.sha256()
+    for package in ("frcnn.reference", "frcnn.backends", "frcnn.repro"):
+        root = Path(str(importlib.resources.files(package)))
+        for file in sorted(root.rglob("*")):
+            if file.suffix in (".py", ".toml", ".h", ".cpp") and "__pycache__" not in file.parts:
+                digest.update(f"{package}/{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def commit():
+    """The commit of the checkout that this runs from, "-dirty" where it is changed; None where that is not known."""
+    if given := os.environ.get(COMMIT):
+        return given
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None  # an installed copy may lie in somebody else's checkout
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine():
+    """What ran it, without a name that would tell whose it is."""
+    info, processor = Path("/proc/cpuinfo"), platform.processor()
+    if info.exists():
+        lines = info.read_text().splitlines()
+        processor = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), processor)
+    system = {"system": platform.system(), "architecture": platform.machine(), "processor": processor}
+    return {**system, "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def file_digest(path):
+    """sha256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def boxes_digest(proposals):
+    """sha256 over photographs' names and their boxes, in order."""
+    digest = hashlib.sha256()
+    for name, boxes in proposals.items():
+        digest.update(f"{name}\0{len(boxes)}\0".encode() + np.ascontiguousarray(boxes, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def now():
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write(path, text):
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _listed(names):
+    return ", ".join(names) or "none"
+
+
+def _per_cent(share):
+    return "-" if share is None else f"{100 * share:.1f}"

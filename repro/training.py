@@ -1,0 +1,282 @@
+"""The one loop of training, whichever framework computes: schedule, metrics, checkpoints, going on, stopping.
+
+A run is a pure function of recipe, data, first parameters and framework: minibatch i and its dropout masks depend on
+seed and i alone, so that a checkpoint needs no random state, and a resumed run ends with the same bytes as one left
+alone, on a CPU with the same versions and number of threads.
+"""
+
+import hashlib
+import importlib
+import json
+import math
+import signal
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from frcnn.repro.importers import read_weights
+from frcnn.repro.loader import Loader
+from frcnn.repro.minibatch import Minibatches, training_set
+from frcnn.repro.network import new_parameters, read_network
+from frcnn.repro.run_folder import RunError, RunFolder
+
+TRAINERS = {"torch": "frcnn.repro.torch_trainer", "tf": "frcnn.repro.tf_trainer"}
+WEIGHTS = 5  # what a generator is for, beside those of minibatch.py
+ESTIMATE_AFTER = 20  # iterations
+
+# A run has diverged when the mean of so many losses is above so many times ln(K + 1), the loss of a network that gives
+# every class the same. One minibatch alone may be that hard, and freshly drawn layers begin with a few times ln(K + 1).
+WINDOW, DIVERGED = 20, 10
+
+# Fields of a recipe that a resumed run may have otherwise: none of them changes an update.
+FREE = frozenset(("iterations", "checkpoint_every", "test_set", "made_up_val", "goal_map", "average_precision"))
+FREE |= {"test_short_sides", "test_longest_side", "nms_threshold", "per_image", "per_class"}
+
+
+class Diverged(RunError):
+    """The loss is no number, or grows; the minibatch is saved, and its file named."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended. checkpoint: the newest. interrupted: by SIGINT, before the recipe's last iteration."""
+
+    checkpoint: Path
+    iteration: int
+    interrupted: bool
+    seconds: float
+    share_waited: float
+
+
+def prepare(recipe, split, proposals, weights=None):
+    """Minibatches and first parameters of a run, and the names of the parameters that were drawn.
+
+    split: a Split. proposals: by photograph. weights: the path of a file that read_weights reads, or None.
+    """
+    network = read_network(recipe.network)
+    given, mean = read_weights(weights) if weights is not None else ({}, network.mean)
+    generator = np.random.default_rng([recipe.seed, WEIGHTS, 0, 0])
+    arrays, drawn = new_parameters(network, len(split.classes), generator, given)
+    return Minibatches(training_set(split, proposals, recipe), recipe, np.asarray(mean)), arrays, drawn
+
+
+def train(
+    recipe,
+    minibatches,
+    arrays,
+    out,
+    *,
+    backend="torch",
+    resume=False,
+    device="cpu",
+    precision="float32",
+    threads=1,
+    tensorboard=False,
+    console=None,
+):
+    """Train to the recipe's last iteration.
+
+    minibatches: a Minibatches. arrays: first parameters, by name. out: the run's folder.
+    backend: "torch" or "tf". device: "cpu" or "cuda". precision: one of the trainer's PRECISIONS.
+    resume: go on from the newest whole checkpoint, or from the start where there is none yet.
+    threads: how many make minibatches. tensorboard: whether events are written to out/tensorboard.
+    console: a rich Console for progress and remarks, or None.
+
+    Returns an Ended. Raises RunError naming what keeps the run from beginning or going on, Diverged where the loss is
+    no number or grows; what the loader raises comes through.
+    """
+    module = _trainer_module(backend)
+    console = Console(quiet=True) if console is None else console
+    folder = RunFolder(out)
+    facts = _facts(recipe, minibatches)
+    start, lines = 0, []
+    try:
+        if resume:
+            kept, state, lines = folder.resume(console.print)
+            if state is not None:
+                _check_same(folder.path, state, facts)
+                arrays, start = kept, state["iteration"]
+        else:
+            folder.begin()
+        if start > recipe.iterations:
+            raise RunError(
+                f"{folder.path} has {start} iterations behind it, more than the {recipe.iterations} asked for"
+            )
+        trainer = module.Trainer(read_network(recipe.network), recipe, arrays, device=device, precision=precision)
+        facts["made_by"] = trainer.made_by()
+        if start:
+            _remark(console, state, facts, start)
+        write = _tensorboard(module, folder, start, tensorboard)
+        try:
+            return _Loop(recipe, trainer, folder, facts, lines, write[0], console).run(minibatches, start, threads)
+        finally:
+            write[1]()
+    finally:
+        folder.close()
+
+
+class _Loop:
+    def __init__(self, recipe, trainer, folder, facts, lines, write, console):
+        self.recipe, self.trainer, self.folder, self.facts = recipe, trainer, folder, facts
+        self.write, self.console = write, console
+        self.before = lines[-1]["seconds"] if lines else 0.0
+        self.losses = deque((line["loss"] for line in lines[-WINDOW:]), WINDOW)
+        self.most = DIVERGED * math.log(len(facts["classes"]) + 1)
+
+    def run(self, minibatches, start, threads):
+        last, iteration, path = self.recipe.iterations, start, None
+        loader = Loader(minibatches.batch, start, last, threads=threads)
+        with loader, _interrupted() as stop, self._progress() as bar:
+            task = bar.add_task("", total=last, completed=start, rate=0.0, loss=math.nan, waited=0.0)
+            self.began = time.perf_counter()
+            while iteration < last and not stop.is_set():
+                batch = next(loader)
+                rate = self.recipe.rate(iteration)
+                losses = self.trainer.step(batch, rate)
+                iteration += 1
+                line = {"iteration": iteration, **losses, "rate": rate, "seconds": self._seconds()}
+                self._check(losses["loss"], batch)
+                self.folder.log(line | {"share_waited": loader.share_waited})
+                self.write(iteration, losses | {"rate": rate, "share_waited": loader.share_waited})
+                speed = (iteration - start) / (time.perf_counter() - self.began)
+                bar.update(task, completed=iteration, rate=speed, loss=losses["loss"], waited=loader.share_waited)
+                if iteration - start == ESTIMATE_AFTER:
+                    self._estimate(speed, last - iteration)
+                path = None
+                if iteration % self.recipe.checkpoint_every == 0:
+                    path = self._save(iteration)
+        path = path or self._save(iteration)
+        return Ended(path, iteration, iteration < last, self._seconds(), loader.share_waited)
+
+    def _save(self, iteration):
+        return self.folder.save(self.trainer.arrays(), self.facts | {"iteration": iteration})
+
+    def _seconds(self):
+        """Of this run and of those that it goes on from."""
+        return round(self.before + time.perf_counter() - self.began, 3)
+
+    def _check(self, loss, batch):
+        self.losses.append(loss)
+        mean = sum(self.losses) / len(self.losses)
+        if not math.isfinite(loss):
+            what = f"the loss of iteration {batch.number + 1} is {loss}"
+        elif len(self.losses) == WINDOW and mean > self.most:
+            what = f"the mean loss of the last {WINDOW} iterations is {mean:.3g}, above {self.most:.3g}, at iteration "
+            what += str(batch.number + 1)
+        else:
+            return
+        raise Diverged(
+            f"{what}; its minibatch is in {self.folder.save_batch(batch)}, and the last checkpoint is from before. "
+            "A lower learning_rate or a longer warm_up may help"
+        )
+
+    def _estimate(self, speed, left):
+        self.console.print(
+            f"{speed:.2f} iterations a second: about {left / speed / 60:.1f} minutes for the {left} left"
+        )
+
+    def _progress(self):
+        return Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.2f}/s, loss {task.fields[loss]:.3f}, waited {task.fields[waited]:.0%}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+
+
+def lockstep(trainers, batches, rate):
+    """The losses of several trainers on the same minibatches.
+
+    rate: of an iteration, counted from 0. Returns float64 (iterations, trainers, 3): loss, of classes, of boxes.
+    """
+    return np.array(
+        [
+            [list(trainer.step(batch, rate(iteration)).values()) for trainer in trainers]
+            for iteration, batch in enumerate(batches)
+        ]
+    )
+
+
+@contextmanager
+def _interrupted():
+    """An event that SIGINT sets, so that an iteration is finished and kept; a second SIGINT ends at once.
+
+    Python hands signals to its main thread alone: elsewhere the event is never set.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number, frame):
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _trainer_module(backend):
+    if backend not in TRAINERS:
+        raise RunError(f"backend must be one of {', '.join(TRAINERS)}, got {backend!r}")
+    try:
+        return importlib.import_module(TRAINERS[backend])
+    except ModuleNotFoundError as error:
+        raise RunError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
+
+
+def _tensorboard(module, folder, start, wanted):
+    if not wanted:
+        return lambda step, values: None, lambda: None
+    try:
+        return module.scalar_writer(folder.path / "tensorboard", start + 1)
+    except ModuleNotFoundError as error:
+        raise RunError(f"TensorBoard's events need {error.name}: pip install tensorboard") from error
+
+
+def _facts(recipe, minibatches):
+    """What a checkpoint says of its run, as JSON has it."""
+    data = minibatches.data
+    digest = hashlib.sha256()
+    for example in data.examples:
+        digest.update(example.photograph.id.encode())
+        for array in (example.ground_truth, example.proposals, example.overlaps, example.classes):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    facts = {
+        "recipe": {one.name: getattr(recipe, one.name) for one in fields(recipe)},
+        "data": digest.hexdigest(),  # photographs by name, their objects and proposals; not their pixels
+        "classes": data.classes,
+        "mean": minibatches.mean.tolist(),
+        "target_means": data.means.tolist(),
+        "target_stds": data.stds.tolist(),
+    }
+    return json.loads(json.dumps(facts))
+
+
+def _check_same(path, state, facts):
+    for name, value in facts["recipe"].items():
+        was = state["recipe"].get(name)
+        if name not in FREE | {"source"} and was != value:
+            raise RunError(f"{path} was begun with {name} {was!r}, not {value!r}; give another folder to a new run")
+    for name in ("classes", "data", "mean"):
+        if state[name] != facts[name]:
+            raise RunError(f"{path} was begun on other data ({name} differ); give another folder to a new run")
+
+
+def _remark(console, state, facts, start):
+    console.print(f"resumed after iteration {start}")
+    if state["made_by"] != facts["made_by"]:
+        was, now = (", ".join(map(str, made["made_by"].values())) for made in (state, facts))
+        console.print(f"begun by {was}, resumed by {now}: the result is not that of a run left alone, bit for bit")

@@ -1,0 +1,165 @@
+"""A reproduction end to end, small, in torch; and what it does where it cannot run. TensorFlow's is in tests/tf."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from frcnn.backends import UnavailableBackend
+from frcnn.cli import main
+from frcnn.repro import made_up, report, run, voc
+from frcnn.repro.proposals import write_npz
+from frcnn.repro.recipe import read_recipe
+from frcnn.repro.results import read_paper
+
+
+def small(**changes):
+    changes = {"iterations": 4, "warm_up": 0, "made_up_train": 4, "made_up_val": 3, "goal_map": None} | changes
+    return read_recipe("instant", **changes)
+
+
+def request(out, recipe, **changes):
+    """With proposals that hold the objects, so that no selective search is waited for."""
+    root = out.parent / f"{out.name}-boxes"
+    made_up.write_devkit(root, seed=recipe.seed, train=recipe.made_up_train, val=recipe.made_up_val)
+    boxes = {}
+    for name in ("train", "val"):
+        for one in voc.read_split(root, made_up.YEAR, name, classes=made_up.CLASSES).photographs:
+            true = np.float32([thing.box for thing in one.things])
+            boxes[one.id] = np.concatenate([true, np.maximum(true - 5, 0), np.float32([[0, 0, 99, 99]])])
+    write_npz(root / "boxes.npz", boxes)
+    given = {"recipe": recipe, "tier": "instant", "tier_because": "Because.", "devices": {"torch": "cpu"}, "out": out}
+    return run.Request(**given | {"proposals": root / "boxes.npz"} | changes)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "done"
+    own = request(out, small())
+    return own, run.run(own)
+
+
+def test_a_run_leaves_a_report_of_what_it_trained_and_tested(done):
+    own, footer = done
+    head, *body, last = report.read(own.out / "report.jsonl")
+    assert last == footer
+    assert footer["verdict"] == "passed"
+    assert [line["kind"] for line in body] == ["run"] + ["result"] * len(made_up.CLASSES)
+    for part, name in (("train", "train"), ("test", "val")):
+        split = voc.read_split(own.out / "data", made_up.YEAR, name, classes=made_up.CLASSES)
+        assert head["data"][part]["digest"] == split.digest()
+    assert head["proposals"]["source"] == f"boxes.npz, sha256 {report.file_digest(own.proposals)}"
+    assert (head["weights"]["file"], head["weights"]["given"]) == (None, [])
+    assert {"conv1", "fc6", "cls_score", "bbox_pred"} <= set(head["weights"]["drawn"])
+    assert body[0]["iterations"] == 4
+    assert report.file_digest(own.out / body[0]["checkpoint"]) == body[0]["sha256"]
+    table = json.loads((own.out / "torch" / "test" / "results.json").read_text())
+    assert body[0]["mean"]["11-point"] == table["mean"]["11-point"]
+    assert (own.out / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_made_up_images_are_not_compared_with_the_paper_s_and_the_reasons_are_said(done):
+    head = report.read(done[0].out / "report.jsonl")[0]
+    reasons = "\n".join(head["not_comparable"])
+    for reason in ("network: I, the paper's L", "data: made-up", "weights: none", "short sides: 160, the paper's 600"):
+        assert reason in reasons
+
+
+def test_the_same_run_again_has_the_same_id(done, tmp_path):
+    assert run.run(request(tmp_path / "again", small()))["id"] == done[1]["id"]
+
+
+def test_a_run_goes_on_where_asked_and_else_leaves_what_is_there_alone(done):
+    own, footer = done
+    with pytest.raises(ValueError, match="holds a run already"):
+        run.run(own)
+    assert run.run(run.dataclasses.replace(own, resume=True))["id"] == footer["id"]
+
+
+def test_a_mean_below_the_recipe_s_goal_is_a_failure_with_a_report(tmp_path):
+    footer = run.run(request(tmp_path / "low", small(goal_map=0.99)))
+    assert (footer["verdict"], footer["missed"]) == ("failed", ["torch"])
+    assert "missed" in (tmp_path / "low" / "report.md").read_text()
+
+
+def test_an_incomplete_list_of_voc_is_no_longer_comparable_by_its_data():
+    photograph = voc.Photograph("1", None, 9, 9, ())
+    split = voc.Split(None, "2007", "val", voc.VOC_CLASSES, (photograph,), ())
+    assert run._part(split) == "1 of the 2510 photographs of val"
+    assert run._part(run.dataclasses.replace(split, photographs=(photograph,) * 2510)) == ""
+
+
+def test_the_paper_s_recipe_departs_from_itself_in_nothing():
+    assert run._departures(read_recipe("full", seed=7), read_paper()) == []
+    assert run._departures(read_recipe("full", dropout=0.0), read_paper()) == ["dropout: 0.0, the paper's 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "tier", "said"),
+    [
+        ({"torch": "cuda", "tf": "cpu"}, "full", "takes full, since there is a CUDA device"),
+        ({"torch": "cpu", "tf": "cpu"}, "short", "takes short, since no CUDA device was found for torch or tf"),
+    ],
+)
+def test_auto_takes_full_with_a_gpu_and_short_without_and_says_so(devices, tier, said):
+    found, because = run.chosen_tier("auto", devices)
+    assert found == tier
+    assert said in because
+    assert run.chosen_tier("instant", devices)[0] == "instant"
+
+
+def test_a_backend_runs_on_the_gpu_where_it_can(monkeypatch):
+    def load(name, device="cpu"):
+        if (name, device) == ("tf", "cuda"):
+            raise UnavailableBackend("tf has no kernels for cuda")
+
+    monkeypatch.setattr(run, "load", load)
+    assert list(run.devices_of(("tf", "torch")).items()) == [("torch", "cuda"), ("tf", "cpu")]
+
+
+def test_a_backend_that_is_not_installed_is_not_taken_for_one_without_a_gpu(monkeypatch):
+    def load(name, device="cpu"):
+        raise UnavailableBackend("torch is not installed")
+
+    monkeypatch.setattr(run, "load", load)
+    with pytest.raises(UnavailableBackend, match="not installed"):
+        run.devices_of(("torch",))
+
+
+def typed(*words):
+    return CliRunner().invoke(main, ["repro", "voc07", "--backend", "torch", *[str(word) for word in words]])
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_without_data_there_are_three_lines_that_say_what_to_do(tmp_path, root):
+    given = ["--voc-root", tmp_path] if root else []
+    result = typed("--tier", "short", "--out", tmp_path / "out", *given)
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()[-3:]
+    assert "trains on photographs of voc07" in lines[0]
+    assert ("holds no VOC2007" if root else "no --voc-root was given") in lines[0]
+    assert "frcnn data voc07 --root" in lines[1]
+    assert "--tier instant" in lines[2]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_request_that_is_wrong_is_refused_before_anything_is_made(tmp_path):
+    result = typed("--tier", "instant", "--iterations", "3", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "warm_up is 100; it must be at most iterations, 3" in result.stderr
+    (tmp_path / "torch.jsonl").write_text("{}\n")
+    result = typed("--tier", "instant", "--conformance", tmp_path / "torch.jsonl", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "torch.jsonl has no header" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_exits_with_1_where_the_goal_is_missed_and_names_the_report(tmp_path, monkeypatch):
+    small_request = request(tmp_path / "out", small(goal_map=0.99))
+    whole = run.run
+    monkeypatch.setattr(run, "run", lambda asked, console: whole(small_request, console))
+    result = typed("--tier", "instant", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "report.md: failed" in result.stdout
+    assert "mean AP below the goal" in result.stderr

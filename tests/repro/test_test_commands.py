@@ -1,0 +1,106 @@
+"""`frcnn test` and `frcnn detect`, as they are typed."""
+
+import json
+from dataclasses import asdict
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from frcnn.cli import main
+from frcnn.repro import checkpoint, made_up
+from frcnn.repro.network import new_parameters, read_network
+from frcnn.repro.proposals import write_npz
+from frcnn.repro.recipe import read_recipe
+from frcnn.repro.results import evaluate, mean_ap, read_results
+from frcnn.repro.voc import read_split
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a devkit, proposals that hold its objects, and a checkpoint of drawn weights."""
+    folder = tmp_path_factory.mktemp("trained")
+    made_up.write_devkit(folder / "kit", seed=0, train=1, val=3)
+    split = read_split(folder / "kit", made_up.YEAR, "val", classes=made_up.CLASSES)
+    boxes = {one.id: np.float32([thing.box for thing in one.things] + [[0, 0, 99, 99]]) for one in split.photographs}
+    write_npz(folder / "boxes.npz", boxes)
+    arrays, _ = new_parameters(read_network("I"), 5, np.random.default_rng(0))
+    recipe = json.loads(json.dumps(asdict(read_recipe("instant"))))
+    state = {"recipe": recipe, "classes": list(made_up.CLASSES), "mean": [1.0, 2.0, 3.0], "iteration": 7}
+    state |= {"target_means": [[0.0] * 4] * 6, "target_stds": [[1.0] * 4] * 6}
+    checkpoint.save(folder / "run.safetensors", arrays, state)
+    return folder
+
+
+def typed(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def options(folder):
+    return ["--voc-root", folder / "kit", "--proposals", folder / "boxes.npz"]
+
+
+def test_a_test_writes_files_table_and_sheets_whole_and_cut(trained, tmp_path):
+    result = typed(
+        *("test", trained / "run.safetensors", "instant", *options(trained), "--out", tmp_path, "--svd", "fc6=3")
+    )
+    assert result.exit_code == 0, result.output
+    split = read_split(trained / "kit", made_up.YEAR, "val", classes=made_up.CLASSES)
+    tables = []
+    for folder, svd in ((tmp_path, []), (tmp_path / "svd", ["fc6=3"])):
+        table = json.loads((folder / "results.json").read_text())
+        found = evaluate(split, read_results(folder / "detections", split))
+        assert table["mean"]["11-point"] == pytest.approx(mean_ap(found, "11-point"), rel=1e-12)
+        assert (table["setting"]["svd"], table["setting"]["iterations"], table["photographs"]) == (svd, 7, 3)
+        assert not table["paper"]["comparable"]
+        for sheet in ("curves", "detections", "mistakes"):
+            assert cv2.imread(str(folder / f"{sheet}.png")) is not None
+        tables.append(table)
+    assert tables[1]["svd"]["drop"] == tables[0]["mean"]["11-point"] - tables[1]["mean"]["11-point"]
+    assert tables[0]["classes"] != tables[1]["classes"]
+    assert "By SVD (fc6=3) mean AP falls by" in result.stdout
+    assert "network: I, the paper's L" in result.stdout
+
+
+def test_a_picture_is_drawn_with_what_is_found_in_it(trained, tmp_path):
+    image = trained / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000001.png"
+    ask = ["detect", image, "--checkpoint", trained / "run.safetensors", "--out", tmp_path]
+    result = typed(*ask, "--least", "0.1")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) > 1
+    assert lines[1].split()[0] in made_up.CLASSES
+    drawn, plain = cv2.imread(str(tmp_path / "val_000001.png")), cv2.imread(str(image))
+    assert drawn.shape == plain.shape
+    assert (drawn != plain).any()
+    result = typed(*ask, "--least", "1")
+    assert "0 found" in result.stdout
+    assert (cv2.imread(str(tmp_path / "val_000001.png")) == plain).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "sentence"),
+    [
+        (["--svd", "fc6"], 2, "such as fc6=1024"),
+        (["--svd", "fc7=2"], 1, "fc7 is no fully connected layer of I"),
+        (["--svd", "fc6=9999"], 1, "t must lie in 1..128"),
+        (["--split", "other"], 1, "other.txt does not exist"),
+    ],
+)
+def test_what_cannot_be_tested_ends_with_a_sentence(trained, tmp_path, change, code, sentence):
+    ask = ["test", trained / "run.safetensors", "instant", *options(trained), "--out", tmp_path]
+    result = typed(*ask, *change)
+    assert result.exit_code == code
+    assert sentence in " ".join(result.stderr.split())
+
+
+def test_a_file_that_is_no_checkpoint_or_no_picture_and_pictures_of_one_name_are_errors(trained, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    ask = ["detect", "--checkpoint", trained / "run.safetensors", "--out", tmp_path]
+    result = typed(*ask, tmp_path / "text.png")
+    assert (result.exit_code, "text.png is no picture" in result.stderr) == (1, True)
+    result = typed(*ask, tmp_path / "text.png", tmp_path / "text.png")
+    assert (result.exit_code, "two images are named text" in result.stderr) == (2, True)
+    result = typed("test", tmp_path / "text.png", "instant", *options(trained), "--out", tmp_path)
+    assert (result.exit_code, "no checkpoint" in result.stderr) == (1, True)

@@ -1,0 +1,54 @@
+"""`frcnn train`, as it is typed."""
+
+import dataclasses
+import json
+
+import pytest
+import training_cases
+from click.testing import CliRunner
+
+from frcnn.cli import main
+from frcnn.repro import made_up
+from frcnn.repro.proposals import write_npz
+from frcnn.repro.voc import read_split
+
+
+@pytest.fixture
+def typed(tmp_path):
+    """The tests' small recipe as a file, on six images, with boxes moved off their objects."""
+    made_up.write_devkit(tmp_path / "kit", seed=5, train=6, val=1)
+    split = read_split(tmp_path / "kit", made_up.YEAR, "train", classes=made_up.CLASSES)
+    write_npz(tmp_path / "boxes.npz", training_cases.proposals(split))
+    data = ["--voc-root", str(tmp_path / "kit"), "--proposals", str(tmp_path / "boxes.npz")]
+    recipe = dataclasses.asdict(training_cases.small_recipe(10))
+    recipe.pop("source")
+    lines = [f"{name} = {json.dumps(value)}" for name, value in recipe.items()]
+    (tmp_path / "small.toml").write_text("\n".join(lines))
+    return ["train", str(tmp_path / "small.toml"), *data, "--out", str(tmp_path / "run")]
+
+
+def test_the_command_trains_resumes_and_says_what_it_did(typed, tmp_path):
+    result = CliRunner().invoke(main, typed)
+    assert result.exit_code == 0, result.output
+    assert "iteration_000010.safetensors: 10 iterations in" in result.stdout
+    assert "6 photographs, 12 with mirror images" in result.stderr
+    assert "drawn, not pre-trained: conv1, conv2, conv3, conv4, fc6, cls_score, bbox_pred" in result.stderr
+    result = CliRunner().invoke(main, [*typed, "--iterations", "12"])
+    assert result.exit_code == 1
+    assert "holds a run already; resume it (--resume)" in result.stderr
+    result = CliRunner().invoke(main, [*typed, "--iterations", "12", "--resume"])
+    assert result.exit_code == 0, result.output
+    assert "resumed after iteration 10" in result.stderr
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_recipe_of_real_photographs_without_a_devkit_is_a_usage_error_that_says_how_to_have_one(tmp_path):
+    result = CliRunner().invoke(main, ["train", "short", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "short trains on voc07: give --voc-root; `frcnn data voc07` fetches it" in result.stderr
+
+
+def test_a_recipe_that_is_none_is_a_usage_error_that_lists_those_there_are(tmp_path):
+    result = CliRunner().invoke(main, ["train", "swift", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "'swift' is no recipe" in result.stderr
