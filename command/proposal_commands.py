@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,7 +52,7 @@ def make(voc_root, year, classes, bad, names, mode, workers, cache, out) -> None
     from frcnn.repro.selective_search import selective_search
     from frcnn.repro.voc import DevkitError
 
-    found = {}
+    found: dict[str, Any] = {}
     try:
         for name in names:
             split = _read(voc_root, year, name, classes, bad)
@@ -59,7 +60,7 @@ def make(voc_root, year, classes, bad, names, mode, workers, cache, out) -> None
         write_npz(out, found)
     except (DevkitError, ProposalsError) as error:
         raise click.ClickException(str(error)) from error
-    boxes = sum(map(len, found.values()))
+    boxes = sum(len(of_one) for of_one in found.values())
     click.echo(f"{out}: {boxes} boxes of {len(found)} photographs, {boxes / max(len(found), 1):.0f} a photograph")
 
 

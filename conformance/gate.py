@@ -45,10 +45,10 @@ def check(plan) -> Verdict:
             found[id]["reference"].insert(0, place)  # the line that carries it out stands below the docstring
     for clause in spec.clauses().values():
         found[clause.id]["spec"].append(f"{clause.page}.md")
-    named = [("witness", w) for w in (*witnesses(), *call_witnesses(), *refusals())]
-    for column, witness in named:
-        for clause in witness.clauses:
-            found[clause][column].append(witness.id)
+    named = [(w.id, w.clauses) for w in witnesses()] + [(w.id, w.clauses) for w in call_witnesses()]
+    for witness, clauses in named + [(r.id, r.clauses) for r in refusals()]:
+        for clause in clauses:
+            found[clause]["witness"].append(witness)
     for test in plan:
         for clause in test["clauses"]:
             found[clause]["test"].append(test["test"].partition("[")[0])

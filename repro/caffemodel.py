@@ -70,7 +70,7 @@ def read_caffemodel(path):
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except DecodeError:
         raise ValueError(f"{path} is no .caffemodel, or cut short: protobuf cannot parse it") from None
-    weights = {}
+    weights: dict[str, np.ndarray] = {}
     for layer in (*net.layers, *net.layer):
         if getattr(layer, "v0", b""):
             raise ValueError(f"{path} is of Caffe's oldest format; run Caffe's upgrade_net_proto_binary on it")

@@ -8,7 +8,6 @@ neighbouring channels) ^ beta. fire is SqueezeNet's module: 1 x 1 to `squeeze` c
 """
 
 from dataclasses import MISSING, dataclass, fields
-from numbers import Real
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,11 @@ def as_layer(where, table, kinds):
             if field.default is MISSING:
                 raise ValueError(f"{where} ({table['kind']}) lacks {name}")
         elif not _is_right(name, values[name], field.type):
-            wanted = {str: "a name", int: f"a whole number of at least {LEAST.get(name, 1)}", float: "a number above 0"}
+            wanted: dict = {
+                str: "a name",
+                int: f"a whole number of at least {LEAST.get(name, 1)}",
+                float: "a number above 0",
+            }
             raise ValueError(f"{where}: {name} must be {wanted[field.type]}, got {values[name]!r}")
     layer = kind(**values)
     # torch takes no more, and a window of padding alone has no maximum.
@@ -120,4 +123,4 @@ def _is_right(name, value, wanted):
         return False
     if wanted is int:
         return isinstance(value, int) and value >= LEAST.get(name, 1)
-    return isinstance(value, Real) and 0 < value < float("inf")
+    return isinstance(value, int | float) and 0 < value < float("inf")

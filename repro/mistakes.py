@@ -62,7 +62,7 @@ def mistakes(split: Split, by_class: Mapping[str, np.ndarray], results: Sequence
             if result.marks[row] == 0:
                 false.append(_false(split, result.name, rows[row]))
         missed += _missed(split, result.name, rows[result.marks == 1])
-    false.sort(key=lambda mistake: -mistake.score)
+    false.sort(key=lambda mistake: -(mistake.score or 0))
     missed.sort(key=lambda mistake: -_area(mistake.box))
     return false + missed
 

@@ -44,11 +44,11 @@ def read_model(path: Path) -> Model:
     try:
         network = read_network(state["recipe"]["network"])
         classes, mean = tuple(state["classes"]), tuple(state["mean"])
-        statistics = tuple(np.array(state[name], np.float64) for name in ("target_means", "target_stds"))
+        means, stds = (np.array(state[name], np.float64) for name in ("target_means", "target_stds"))
     except KeyError as error:
         raise TestingError(f"{path} says nothing of {error}, as a checkpoint of `frcnn train` does") from None
     network = dataclasses.replace(network, mean=mean)
-    return Model(network, plain_parameters(network, len(classes), arrays, statistics), classes, state)
+    return Model(network, plain_parameters(network, len(classes), arrays, (means, stds)), classes, state)
 
 
 def plain_parameters(
@@ -76,8 +76,8 @@ def plain_parameters(
             )
         found[name] = np.asarray(arrays[name])
     if statistics is not None:
-        layer = "bbox_pred/w", "bbox_pred/b"
-        found |= zip(layer, fold_statistics(*(found[name] for name in layer), *statistics), strict=True)
+        folded = fold_statistics(found["bbox_pred/w"], found["bbox_pred/b"], *statistics)
+        found |= zip(("bbox_pred/w", "bbox_pred/b"), folded, strict=True)
     return found
 
 

@@ -89,7 +89,7 @@ class Network:
         >>> read_network("L").shapes(20)["fc6/w"], read_network("T").shapes(20)["bbox_pred/b"]
         ((4096, 25088), (84,))
         """
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for conv, channels in self._convolutions[0]:
             shapes[f"{conv.name}/w"] = (conv.out, channels // conv.groups, conv.kernel, conv.kernel)
             shapes[f"{conv.name}/b"] = (conv.out,)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.metrics = self.path / "metrics.jsonl"
-        self._file = None
+        self._file: Any = None  # open from begin() or resume() to close()
 
     def checkpoints(self):
         """(iteration, path) of each, the newest first."""

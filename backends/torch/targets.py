@@ -126,8 +126,8 @@ class TargetsAdapter:
     device: str
 
     def target_statistics(self, targets, labels, class_count, **options):
-        arrays = (as_tensor(array, self.device) for array in (targets, labels))
-        return tuple(tensor.cpu().numpy() for tensor in target_statistics(*arrays, class_count, **options))
+        targets, labels = as_tensor(targets, self.device), as_tensor(labels, self.device)
+        return tuple(tensor.cpu().numpy() for tensor in target_statistics(targets, labels, class_count, **options))
 
     def normalise_targets(self, *arrays):
         return normalise_targets(*(as_tensor(array, self.device) for array in arrays)).cpu().numpy()

@@ -57,8 +57,8 @@ def test_several_images_stand_in_the_first_corner_of_one_input(subject, count, C
 
 @clause("image-pad.corner")
 def test_the_largest_height_and_the_largest_width_may_be_of_two_images(subject):
-    wide, high = np.float32([[[1], [2]]]), np.float32([[[3]], [[4]]])
-    expected = np.float32([[[[1, 2], [0, 0]]], [[[3, 0], [4, 0]]]])
+    wide, high = np.array([[[1], [2]]], np.float32), np.array([[[3]], [[4]]], np.float32)
+    expected = np.array([[[[1, 2], [0, 0]]], [[[3, 0], [4, 0]]]], np.float32)
     subject.check("pad_images", [wide, high], expected=expected)
 
 
@@ -68,8 +68,8 @@ def test_padding_has_the_colour_of_the_mean(subject):
     wide, high = np.full((1, 2, 3), 200, np.uint8), np.full((2, 1, 3), 50, np.uint8)
     mean = np.array([100.0, 120.0, 140.0])
     rest = [subject.call("subtract_mean", image, mean) for image in (wide, high)]
-    plane = np.float32([[[1, 1], [0, 0]], [[1, 0], [1, 0]]])[:, None]
-    left = np.float32([[100, 80, 60], [-50, -70, -90]])[:, :, None, None]
+    plane = np.array([[[1, 1], [0, 0]], [[1, 0], [1, 0]]], np.float32)[:, None]
+    left = np.array([[100, 80, 60], [-50, -70, -90]], np.float32)[:, :, None, None]
     expected = np.where(plane == 1, left, np.float32(0))
     subject.check("pad_images", rest, expected=expected)
 

@@ -53,7 +53,8 @@ def check_statistics(subject, array, labels, class_count, profile):
 @clause("box-targets.classes", "box-targets.mean", "box-targets.std", "box-targets.empty", "box-targets.background")
 @given(data=st.data(), dtype=types, class_count=st.integers(1, 4))
 def test_each_class_and_column_has_its_own_mean_and_std(subject, profile, dtype, class_count, data):
-    check_statistics(subject, *data.draw(targets(dtype, class_count)), class_count, profile)
+    drawn, labels = data.draw(targets(dtype, class_count))
+    check_statistics(subject, drawn, labels, class_count, profile)
 
 
 @clause("box-targets.constant", "box-targets.std", "box-targets.type")
@@ -116,7 +117,7 @@ def test_the_folded_layer_predicts_what_the_layer_predicts_not_normalised(subjec
     )
 
 
-GOOD = np.float32([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0]])
+GOOD = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0]], np.float32)
 LABELS = np.array([1, 1, 0])
 STATISTICS = np.zeros((2, 4)), np.ones((2, 4))
 LAYER = np.ones((8, 3), np.float32), np.ones(8, np.float32)
@@ -182,7 +183,7 @@ def refuse_statistics(subject, name, means, stds):
         np.ones((2, 4), "f4"),
         np.ones((2, 4), int),
         np.full((2, 4), np.nan),
-        np.float64([[1, 1, 1, 1], [1, 1, np.inf, 1]]),
+        np.array([[1, 1, 1, 1], [1, 1, np.inf, 1]], np.float64),
     ],
     ids=["rank", "columns", "float32", "int64", "nan", "infinity"],
 )
