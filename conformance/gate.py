@@ -47,11 +47,11 @@ def check(plan) -> Verdict:
         found[clause.id]["spec"].append(f"{clause.page}.md")
     named = [(w.id, w.clauses) for w in witnesses()] + [(w.id, w.clauses) for w in call_witnesses()]
     for witness, clauses in named + [(r.id, r.clauses) for r in refusals()]:
-        for clause in clauses:
-            found[clause]["witness"].append(witness)
+        for id in clauses:
+            found[id]["witness"].append(witness)
     for test in plan:
-        for clause in test["clauses"]:
-            found[clause]["test"].append(test["test"].partition("[")[0])
+        for id in test["clauses"]:
+            found[id]["test"].append(test["test"].partition("[")[0])
     for mutant in mutants().values():
         found[mutant.clause]["mutant"].append(mutant.id)
     for id, row in found.items():
