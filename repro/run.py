@@ -20,7 +20,7 @@ from frcnn.backends import UnavailableBackend, load
 from frcnn.repro import made_up, report, training, voc
 from frcnn.repro.loss_curve import loss_curve
 from frcnn.repro.model import read_model
-from frcnn.repro.proposals import of_split, read_mat, read_npz, write_npz
+from frcnn.repro.proposals import Proposals, of_split, read_mat, read_npz, write_npz
 from frcnn.repro.recipe import Recipe
 from frcnn.repro.run_facts import facts_of
 from frcnn.repro.selective_search import selective_search
@@ -139,7 +139,7 @@ def _proposals(request, splits, console):
     """Boxes of both splits' photographs, and in words where they are from."""
     file, mode = request.proposals, request.recipe.proposals
     if file is None:
-        made = {}
+        made: Proposals = {}
         for split in splits:
             made |= selective_search(split, mode, progress=console)
         write_npz(request.out / "proposals.npz", made)
@@ -149,7 +149,7 @@ def _proposals(request, splits, console):
         found = read_mat(file, ids)
     else:
         found = read_npz(file)
-    chosen = {}
+    chosen: Proposals = {}
     for split in splits:
         chosen |= of_split(split, found)
     return chosen, f"{file.name}, sha256 {report.file_digest(file)}"

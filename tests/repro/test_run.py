@@ -180,3 +180,17 @@ def test_the_command_exits_with_1_where_the_goal_is_missed_and_names_the_report(
     assert result.exit_code == 1
     assert "report.md: failed" in result.stdout
     assert "mean AP below the goal" in result.stderr
+
+
+def test_conformance_reports_reach_the_run_with_backend_version_verdict_and_id(tmp_path, monkeypatch):
+    from frcnn.conformance import report as conformance_report
+
+    head, foot = {"backend": {"name": "torch", "version": "torch 2.13.0"}}, {"verdict": "passed", "id": "f" * 64}
+    monkeypatch.setattr(conformance_report, "read", lambda file: (head, [], foot))
+    asked = []
+    monkeypatch.setattr(run, "run", lambda own, console: asked.append(own) or foot | {"missed": []})
+    result = typed("--tier", "instant", "--conformance", tmp_path / "torch.jsonl", "--seed", "5", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    (own,) = asked
+    assert own.conformance == ({"backend": "torch", "version": "torch 2.13.0", **foot},)
+    assert (own.recipe.seed, own.tier, list(own.devices), own.out) == (5, "instant", ["torch"], tmp_path)
