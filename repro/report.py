@@ -109,6 +109,7 @@ def as_markdown(lines):
         parts.append(f"The setting is that of {source}.")
     parts.append("## What it was made from\n\n" + _made_from(head, runs))
     parts.append("## Seconds\n\n" + _seconds(head, runs))
+    parts.append("## Pictures\n\n" + _pictures(runs))
     return "\n\n".join(parts) + "\n"
 
 
@@ -179,8 +180,9 @@ def _made_from(head, runs):
     facts.append(f"seed {head['recipe']['seed']}, {head['recipe']['iterations']} iterations, recipe {head['source']}")
     for run in runs:
         facts.append(f"{run['backend']}: checkpoint `{run['checkpoint']}`, sha256 `{run['sha256']}`")
-        first, last = run["losses"]["first"], run["losses"]["mean_of_last"]
-        facts.append(f"{run['backend']}: loss {first:.4f} at first, {last:.4f} in the mean of the last iterations")
+        loss = run["losses"]
+        last = f"{loss['mean_of_last']:.4f} in the mean of the last {loss['last']} iterations"
+        facts.append(f"{run['backend']}: loss {loss['first']:.4f} at first, {last}")
     reports = [f"{one['backend']} ({one['version']}) {one['verdict']}, id `{one['id']}`" for one in head["conformance"]]
     facts.append("conformance reports: " + ("; ".join(reports) or "none was given"))
     facts.append(f"frcnn {head['frcnn']}, commit {head['commit'] or 'unknown'}, sha256 of the code `{head['code']}`")
@@ -193,6 +195,15 @@ def _seconds(head, runs):
     rows = [["all", name, f"{value:.1f}"] for name, value in head["seconds"].items()]
     rows += [[run["backend"], name, f"{value:.4g}"] for run in runs for name, value in run["seconds"].items()]
     return _table(rows, ["backend", "part", "seconds"], left=2)
+
+
+def _pictures(runs):
+    """Links to what run.py and test_folder.py have drawn."""
+    links = ["![the loss of each iteration](losses.png)"]
+    for run in runs:
+        for name in ("detections", "mistakes", "curves"):
+            links.append(f"![{run['backend']}: {name}]({run['backend']}/test/{name}.png)")
+    return "\n\n".join(links)
 
 
 def _table(rows, headings, left):

@@ -3,11 +3,12 @@
 out/data, proposals.npz       the made-up images; the boxes that were made, where none were given
 out/<backend>/train           checkpoints and metrics, as run_folder.py has them
 out/<backend>/test            see test_folder.py
+out/losses.png                the loss of every iteration, all backends in one picture
 out/report.jsonl, .md, .html  see report.py
 """
 
-import dataclasses
 import json
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from rich.console import Console
 
 from frcnn.backends import UnavailableBackend, load
 from frcnn.repro import made_up, report, training, voc
+from frcnn.repro.loss_curve import loss_curve
 from frcnn.repro.model import read_model
-from frcnn.repro.network import read_network
-from frcnn.repro.proposals import of_split, read_mat, read_npz, write_npz
-from frcnn.repro.recipe import Recipe, read_recipe
-from frcnn.repro.results import differences, read_paper
+from frcnn.repro.proposals import Proposals, of_split, read_mat, read_npz, write_npz
+from frcnn.repro.recipe import Recipe
+from frcnn.repro.run_facts import facts_of
 from frcnn.repro.selective_search import selective_search
 from frcnn.repro.test_folder import write_test
 from frcnn.repro.testing import detect_split
@@ -30,12 +31,6 @@ TIERS = ("instant", "short", "full", "auto")
 BACKENDS = tuple(training.TRAINERS)  # torch before tf: importing triton where tensorflow is loaded crashes
 YEARS = {"made-up": made_up.YEAR, "voc07": "2007", "voc12": "2012"}
 LAST = 100  # iterations whose mean loss is reported
-
-# The lists as published; an incomplete set is another one.
-PUBLISHED = {"2007": {"train": 2501, "val": 2510, "trainval": 5011, "test": 4952}}
-PRE_TRAINED = "ImageNet, all layers but cls_score and bbox_pred"  # as paper.toml says it
-# Fields of a recipe that are no part of how it trains and tests.
-FREE = {"source", "seed", "checkpoint_every", "goal_map", "made_up_train", "made_up_val"}
 
 
 class NoData(Exception):
@@ -94,7 +89,7 @@ def run(request, console=None):
     """
     console = Console(quiet=True) if console is None else console
     recipe, clock, started = request.recipe, _Clock(), report.now()
-    paper, out = read_paper(), request.out
+    out = request.out
     with clock("reading"):
         splits = _splits(request)
     out.mkdir(parents=True, exist_ok=True)
@@ -103,17 +98,22 @@ def run(request, console=None):
     with clock("preparing"):
         train, test = splits
         prepared = training.prepare(recipe, train, proposals, request.weights)
-        facts = _facts(request, splits, proposals, source, prepared, paper)
+        facts = facts_of(request, splits, proposals, source, prepared[2])
     for left_out, reason in prepared[0].data.left_out:
         console.print(f"left out of training: {left_out}: {reason}", highlight=False)
-    lines = []
+    lines, losses = [], {}
     for backend, device in request.devices.items():
         console.print(f"{backend}, on {device}: {recipe.iterations} iterations", highlight=False)
         line, table = _one(request, backend, device, prepared, test, proposals, facts["setting"], console)
-        lines += [line, *report.results(backend, table, facts["not_comparable"])]
+        losses[backend] = _losses(out / backend / "train")
+        lines += [
+            line | {"losses": _in_short(losses[backend])},
+            *report.results(backend, table, facts["not_comparable"]),
+        ]
         mean, goal = line["mean"][recipe.average_precision], recipe.goal_map
         said = "no class has an object" if mean is None else f"mean AP {100 * mean:.1f}"
         console.print(f"{backend}: {said}" + (f", goal {100 * goal:.1f}" if goal else ""), highlight=False)
+    loss_curve(out / "losses.png", losses)
     head = report.header(**facts, started=started, seconds=clock.seconds)
     return report.write(out, [head, *lines])
 
@@ -139,7 +139,7 @@ def _proposals(request, splits, console):
     """Boxes of both splits' photographs, and in words where they are from."""
     file, mode = request.proposals, request.recipe.proposals
     if file is None:
-        made = {}
+        made: Proposals = {}
         for split in splits:
             made |= selective_search(split, mode, progress=console)
         write_npz(request.out / "proposals.npz", made)
@@ -149,84 +149,10 @@ def _proposals(request, splits, console):
         found = read_mat(file, ids)
     else:
         found = read_npz(file)
-    chosen = {}
+    chosen: Proposals = {}
     for split in splits:
         chosen |= of_split(split, found)
     return chosen, f"{file.name}, sha256 {report.file_digest(file)}"
-
-
-def _facts(request, splits, proposals, source, prepared, paper):
-    """Fields of the report's header; `setting` is as paper.toml has it."""
-    recipe, network = request.recipe, read_network(request.recipe.network)
-    train, test = splits
-    of = {name: name.rpartition("/")[0] for name in network.shapes(1)}
-    drawn = list(dict.fromkeys(of[name] for name in prepared[2]))
-    given = [layer for layer in dict.fromkeys(of.values()) if layer not in drawn]
-    weights = "none" if request.weights is None else f"{request.weights.name}; drawn: {', '.join(drawn)}"
-    if request.weights is not None and drawn == ["cls_score", "bbox_pred"]:
-        weights = PRE_TRAINED
-    setting = {name: getattr(recipe, name) for name in paper["setting"] if hasattr(recipe, name)}
-    parts = [part for split in splits if (part := _part(split))]
-    data = f"{recipe.data}, {' and '.join(parts)}" if parts else recipe.data
-    setting |= {"data": data, "test_year": test.year, "weights": weights, "svd": []}
-    because = differences(setting, paper) + _departures(recipe, paper)
-    if request.proposals is None or request.proposals.suffix != ".mat":
-        because.append(f"proposals: {source}, the paper's: the authors' .mat files")
-    return {
-        "tier": request.tier,
-        "tier_because": request.tier_because,
-        "source": recipe.source,
-        "recipe": {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)},
-        "method": recipe.average_precision,
-        "data": {"name": recipe.data, "train": _said(train), "test": _said(test)},
-        "proposals": {
-            "source": source,
-            "boxes": sum(map(len, proposals.values())),
-            "sha256": report.boxes_digest(proposals),
-        },
-        "weights": {
-            "file": request.weights and request.weights.name,
-            "sha256": request.weights and report.file_digest(request.weights),
-            "given": given,
-            "drawn": drawn,
-        },
-        "setting": setting,
-        "paper": {name: paper[name] for name in ("source", "table", "mean")},
-        "not_comparable": because,
-        "conformance": list(request.conformance),
-    }
-
-
-def _part(split):
-    """In words, that a list is not whole; nothing where it is, or where that is not known."""
-    whole, here = PUBLISHED.get(split.year, {}).get(split.name), len(split.photographs)
-    return "" if whole in (None, here) else f"{here} of the {whole} photographs of {split.name}"
-
-
-def _departures(recipe, paper):
-    """Where a recipe is not the paper's, in what paper.toml does not list."""
-    full, names = read_recipe("full"), [field.name for field in dataclasses.fields(recipe)]
-    other = [name for name in names if name not in FREE | set(paper["setting"])]
-    return [
-        f"{name.replace('_', ' ')}: {_plain(getattr(recipe, name))}, the paper's {_plain(getattr(full, name))}"
-        for name in other
-        if getattr(recipe, name) != getattr(full, name)
-    ]
-
-
-def _plain(value):
-    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
-
-
-def _said(split):
-    return {
-        "year": split.year,
-        "set": split.name,
-        "photographs": len(split.photographs),
-        "objects": sum(split.counts().values()),
-        "skipped": [list(one) for one in split.skipped],
-        "digest": split.digest(),
-    }
 
 
 def _one(request, backend, device, prepared, test, proposals, setting, console):
@@ -241,6 +167,7 @@ def _one(request, backend, device, prepared, test, proposals, setting, console):
         backend=backend,
         device=device,
         resume=request.resume,
+        threads=max((os.cpu_count() or 1) - 1, 1) if device == "cuda" else 1,  # a GPU waits for one alone
         console=console,
     )
     if ended.interrupted:
@@ -264,7 +191,6 @@ def _one(request, backend, device, prepared, test, proposals, setting, console):
         "goal_reached": None if recipe.goal_map is None else reached is not None and reached >= recipe.goal_map,
         "checkpoint": ended.checkpoint.relative_to(request.out).as_posix(),
         "sha256": report.file_digest(ended.checkpoint),
-        "losses": _losses(folder / "train" / "metrics.jsonl"),
         "mistakes": table["mistakes"],
         "seconds": {
             "training": ended.seconds,
@@ -277,8 +203,12 @@ def _one(request, backend, device, prepared, test, proposals, setting, console):
     return line, table
 
 
-def _losses(metrics):
-    losses = [json.loads(line)["loss"] for line in metrics.read_text(encoding="ascii").splitlines()]
+def _losses(folder):
+    text = (folder / "metrics.jsonl").read_text(encoding="ascii")
+    return [json.loads(line)["loss"] for line in text.splitlines()]
+
+
+def _in_short(losses):
     last = losses[-LAST:]
     return {"first": losses[0], "mean_of_last": sum(last) / len(last), "last": len(last)}
 

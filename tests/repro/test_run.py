@@ -1,36 +1,23 @@
-"""A reproduction end to end, small, in torch; and what it does where it cannot run. TensorFlow's is in tests/tf."""
+"""A reproduction end to end, small; and what it does where it cannot run."""
 
+import dataclasses
 import json
+import re
+import subprocess
+import sys
 
+import cv2
 import numpy as np
 import pytest
+import run_cases
 from click.testing import CliRunner
+from run_cases import request, small
 
 from frcnn.backends import UnavailableBackend
 from frcnn.cli import main
-from frcnn.repro import made_up, report, run, voc
-from frcnn.repro.proposals import write_npz
+from frcnn.repro import loss_curve, made_up, report, run, run_facts, voc
 from frcnn.repro.recipe import read_recipe
 from frcnn.repro.results import read_paper
-
-
-def small(**changes):
-    changes = {"iterations": 4, "warm_up": 0, "made_up_train": 4, "made_up_val": 3, "goal_map": None} | changes
-    return read_recipe("instant", **changes)
-
-
-def request(out, recipe, **changes):
-    """With proposals that hold the objects, so that no selective search is waited for."""
-    root = out.parent / f"{out.name}-boxes"
-    made_up.write_devkit(root, seed=recipe.seed, train=recipe.made_up_train, val=recipe.made_up_val)
-    boxes = {}
-    for name in ("train", "val"):
-        for one in voc.read_split(root, made_up.YEAR, name, classes=made_up.CLASSES).photographs:
-            true = np.float32([thing.box for thing in one.things])
-            boxes[one.id] = np.concatenate([true, np.maximum(true - 5, 0), np.float32([[0, 0, 99, 99]])])
-    write_npz(root / "boxes.npz", boxes)
-    given = {"recipe": recipe, "tier": "instant", "tier_because": "Because.", "devices": {"torch": "cpu"}, "out": out}
-    return run.Request(**given | {"proposals": root / "boxes.npz"} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +44,10 @@ def test_a_run_leaves_a_report_of_what_it_trained_and_tested(done):
     table = json.loads((own.out / "torch" / "test" / "results.json").read_text())
     assert body[0]["mean"]["11-point"] == table["mean"]["11-point"]
     assert (own.out / "report.html").read_text().startswith("<!doctype html>")
+    linked = re.findall(r"\]\((.*?)\)", (own.out / "report.md").read_text())
+    assert len(linked) == 4
+    for picture in linked:
+        assert cv2.imread(str(own.out / picture)) is not None, picture
 
 
 def test_made_up_images_are_not_compared_with_the_paper_s_and_the_reasons_are_said(done):
@@ -66,15 +57,34 @@ def test_made_up_images_are_not_compared_with_the_paper_s_and_the_reasons_are_sa
         assert reason in reasons
 
 
-def test_the_same_run_again_has_the_same_id(done, tmp_path):
-    assert run.run(request(tmp_path / "again", small()))["id"] == done[1]["id"]
+def figures(out):
+    """The id of all but the header, which names the commit, and the footer."""
+    return report.report_id(report.read(out / "report.jsonl")[1:-1])
+
+
+def test_the_same_run_again_has_the_same_figures_and_weights(done, tmp_path):
+    run.run(request(tmp_path / "again", small()))
+    assert figures(tmp_path / "again") == figures(done[0].out)
+
+
+def test_both_frameworks_stand_in_one_report(tmp_path):
+    """In a process of its own, since torch must be imported before tensorflow."""
+    subprocess.run([sys.executable, run_cases.__file__, str(tmp_path / "both"), "torch", "tf"], check=True)
+    lines = report.read(tmp_path / "both" / "report.jsonl")
+    runs = [line for line in lines if line["kind"] == "run"]
+    assert [line["backend"] for line in runs] == ["torch", "tf"]
+    assert [line["version"].partition(" ")[0] for line in runs] == ["torch", "tensorflow"]
+    text = (tmp_path / "both" / "report.md").read_text()
+    assert re.search(r"\| class +\| +objects \| +torch \| +tf \|", text)
 
 
 def test_a_run_goes_on_where_asked_and_else_leaves_what_is_there_alone(done):
-    own, footer = done
+    own, _ = done
+    before = figures(own.out)
     with pytest.raises(ValueError, match="holds a run already"):
         run.run(own)
-    assert run.run(run.dataclasses.replace(own, resume=True))["id"] == footer["id"]
+    run.run(dataclasses.replace(own, resume=True))
+    assert figures(own.out) == before
 
 
 def test_a_mean_below_the_recipe_s_goal_is_a_failure_with_a_report(tmp_path):
@@ -86,13 +96,20 @@ def test_a_mean_below_the_recipe_s_goal_is_a_failure_with_a_report(tmp_path):
 def test_an_incomplete_list_of_voc_is_no_longer_comparable_by_its_data():
     photograph = voc.Photograph("1", None, 9, 9, ())
     split = voc.Split(None, "2007", "val", voc.VOC_CLASSES, (photograph,), ())
-    assert run._part(split) == "1 of the 2510 photographs of val"
-    assert run._part(run.dataclasses.replace(split, photographs=(photograph,) * 2510)) == ""
+    assert run_facts.incomplete(split) == "1 of the 2510 photographs of val"
+    assert run_facts.incomplete(dataclasses.replace(split, photographs=(photograph,) * 2510)) == ""
+
+
+def test_a_loss_is_smoothed_over_those_before_it_alone():
+    losses = np.arange(120.0)
+    found = loss_curve.smoothed(losses)
+    expected = [losses[max(k - loss_curve.SMOOTHED + 1, 0) : k + 1].mean() for k in range(120)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_the_paper_s_recipe_departs_from_itself_in_nothing():
-    assert run._departures(read_recipe("full", seed=7), read_paper()) == []
-    assert run._departures(read_recipe("full", dropout=0.0), read_paper()) == ["dropout: 0.0, the paper's 0.5"]
+    assert run_facts.departures(read_recipe("full", seed=7), read_paper()) == []
+    assert run_facts.departures(read_recipe("full", dropout=0.0), read_paper()) == ["dropout: 0.0, the paper's 0.5"]
 
 
 @pytest.mark.parametrize(
@@ -163,3 +180,17 @@ def test_the_command_exits_with_1_where_the_goal_is_missed_and_names_the_report(
     assert result.exit_code == 1
     assert "report.md: failed" in result.stdout
     assert "mean AP below the goal" in result.stderr
+
+
+def test_conformance_reports_reach_the_run_with_backend_version_verdict_and_id(tmp_path, monkeypatch):
+    from frcnn.conformance import report as conformance_report
+
+    head, foot = {"backend": {"name": "torch", "version": "torch 2.13.0"}}, {"verdict": "passed", "id": "f" * 64}
+    monkeypatch.setattr(conformance_report, "read", lambda file: (head, [], foot))
+    asked = []
+    monkeypatch.setattr(run, "run", lambda own, console: asked.append(own) or foot | {"missed": []})
+    result = typed("--tier", "instant", "--conformance", tmp_path / "torch.jsonl", "--seed", "5", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    (own,) = asked
+    assert own.conformance == ({"backend": "torch", "version": "torch 2.13.0", **foot},)
+    assert (own.recipe.seed, own.tier, list(own.devices), own.out) == (5, "instant", ["torch"], tmp_path)

@@ -1,0 +1,35 @@
+"""The loss of a run's every iteration, as a picture: one line a backend, smoothed, over what it was smoothed from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+SMOOTHED = 50  # iterations, fewer in a short run
+
+
+def loss_curve(path: Path, losses: Mapping[str, Sequence[float]]) -> None:
+    """losses: backend -> the loss of each iteration."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for k, (backend, own) in enumerate(losses.items()):
+        iterations = np.arange(1, len(own) + 1)
+        axes.plot(iterations, own, color=f"C{k}", alpha=0.2, linewidth=0.6)
+        axes.plot(iterations, smoothed(own), color=f"C{k}", label=backend)
+    axes.set(xlabel="iteration", ylabel=f"loss, and its mean over up to {SMOOTHED} iterations", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def smoothed(losses: Sequence[float]) -> np.ndarray:
+    """The mean of each loss and those up to SMOOTHED - 1 before it.
+
+    >>> smoothed([4.0, 2.0, 0.0]).tolist()
+    [4.0, 3.0, 2.0]
+    """
+    sums = np.cumsum([0.0, *losses])
+    ends = np.arange(1, len(losses) + 1)
+    starts = np.maximum(ends - SMOOTHED, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
