@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from frcnn.repro_help import needed
+
 _FILE = click.Path(path_type=Path)
 _SPLIT = [
     click.option("--voc-root", type=_FILE, required=True, help="A VOCdevkit folder, which holds VOC2007 or the like."),
@@ -45,7 +47,7 @@ def make(voc_root, year, classes, bad, names, mode, workers, cache, out) -> None
 
     Stopped and started again, it goes on where it was.
     """
-    _needed("cv2", "PIL", "rich", "defusedxml", "platformdirs")
+    needed("cv2", "PIL", "rich", "defusedxml", "platformdirs")
     from rich.console import Console
 
     from frcnn.repro.proposals import ProposalsError, write_npz
@@ -75,7 +77,7 @@ def recall(voc_root, year, classes, bad, name, file, plot) -> None:
     Average recall is 2 times the integral of recall over IoU from .5 to 1 (arXiv:1502.05082). A class's line is of its
     objects that are not difficult.
     """
-    _needed("cv2", "PIL", "scipy", "defusedxml", "tabulate", *(["matplotlib"] if plot else []))
+    needed("cv2", "PIL", "scipy", "defusedxml", "tabulate", *(["matplotlib"] if plot else []))
     from frcnn.repro import recall as measure
     from frcnn.repro.proposals import ProposalsError, of_split, read_mat, read_npz
 
@@ -110,12 +112,3 @@ def _read(voc_root, year, name, classes, bad):
     for photograph, reason in split.skipped:
         click.echo(f"left out: {photograph}: {reason}", err=True)
     return split
-
-
-def _needed(*modules: str) -> None:
-    """A usage error that says what to install, where one of these modules is not."""
-    from importlib.util import find_spec
-
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise click.UsageError(f"this needs {', '.join(missing)}: pip install 'frcnn[repro]'")

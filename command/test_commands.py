@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from frcnn.repro_help import needed, proposals
+
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
 _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -46,11 +48,12 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
 
     With --svd fc6=1024 --svd fc7=256 it is tested twice: as it is, and into OUT/svd with these layers cut.
     """
-    _needed("cv2", "PIL", "matplotlib", "rich", "defusedxml", "safetensors", "scipy", "tabulate")
+    needed("cv2", "PIL", "matplotlib", "rich", "defusedxml", "safetensors", "scipy", "tabulate")
     from rich.console import Console
 
-    from frcnn.repro import made_up, model, testing
+    from frcnn.repro import model, testing
     from frcnn.repro.recipe import RecipeError, read_recipe
+    from frcnn.repro.run import YEARS
     from frcnn.repro.test_folder import setting_of, write_test
     from frcnn.repro.voc import read_split
 
@@ -59,15 +62,14 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         asked = read_recipe(recipe)
     except RecipeError as error:
         raise click.UsageError(str(error)) from error
-    years = {"made-up": made_up.YEAR, "voc07": "2007", "voc12": "2012"}
     try:
         trained = model.read_model(checkpoint)
         cut = model.compressed(trained.network, trained.arrays, dict(ranks)) if ranks else None
-        where = (voc_root, year or years[asked.data], name or asked.test_set)
+        where = (voc_root, year or YEARS[asked.data], name or asked.test_set)
         split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:
             click.echo(f"left out: {photograph}: {reason}", err=True)
-        boxes = _proposals(asked, split, file, console)
+        boxes = proposals(asked, split, file, console)
 
         def tested(network, arrays, folder, own, whole=None):
             found = testing.detect_split(network, arrays, split, boxes, asked, backend, console, device=device)
@@ -94,7 +96,7 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
 
     Proposals are selective search's, and the scale is that of the recipe of the training.
     """
-    _needed("cv2", "matplotlib", "rich", "safetensors", "scipy")
+    needed("cv2", "matplotlib", "rich", "safetensors", "scipy")
     from rich.console import Console
 
     names = [image.stem for image in images]
@@ -147,23 +149,3 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
         click.echo(f"{photograph.path}: {len(drawn)} found, drawn in {path}")
         for one in drawn:
             click.echo(f"  {one.label}  {' '.join(f'{corner:.0f}' for corner in one.box)}")
-
-
-def _proposals(recipe, split, file, console):
-    from frcnn.repro.proposals import read_mat, read_npz
-    from frcnn.repro.selective_search import selective_search
-
-    if file is None:
-        return selective_search(split, recipe.proposals, progress=console)
-    if file.suffix == ".mat":
-        return read_mat(file, [photograph.id for photograph in split.photographs])
-    return read_npz(file)
-
-
-def _needed(*modules: str) -> None:
-    """A usage error that says what to install, where one of these modules is not."""
-    from importlib.util import find_spec
-
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise click.UsageError(f"this needs {', '.join(missing)}: pip install 'frcnn[repro]'")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from frcnn.repro_help import proposals
+
 _FILE = click.Path(path_type=Path)
-_YEARS = {"made-up": "MadeUp", "voc07": "2007", "voc12": "2012"}
 
 
 @click.command()
@@ -44,6 +45,7 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
         from frcnn.repro import training
         from frcnn.repro.proposals import ProposalsError
         from frcnn.repro.recipe import RecipeError, read_recipe
+        from frcnn.repro.run import YEARS
         from frcnn.repro.voc import DevkitError
     except ModuleNotFoundError as error:
         raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[repro]'") from error
@@ -57,8 +59,8 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
             f"{recipe} trains on {asked.data}: give --voc-root; `frcnn data {asked.data}` fetches it"
         )
     try:
-        split = _split(asked, voc_root or _made_up(asked, out), year or _YEARS[asked.data], name or asked.train_set)
-        minibatches, arrays, drawn = training.prepare(asked, split, _proposals(asked, split, file, console), weights)
+        split = _split(asked, voc_root or _made_up(asked, out), year or YEARS[asked.data], name or asked.train_set)
+        minibatches, arrays, drawn = training.prepare(asked, split, proposals(asked, split, file, console), weights)
         _say(console, minibatches.data, drawn)
         ended = training.train(asked, minibatches, arrays, out, console=console, **options)
     except (DevkitError, ProposalsError, ValueError) as error:
@@ -85,17 +87,6 @@ def _split(recipe, root, year, name):
 
     classes = made_up.CLASSES if recipe.data == "made-up" else voc.VOC_CLASSES
     return voc.read_split(root, year, name, classes=classes)
-
-
-def _proposals(recipe, split, file, console):
-    from frcnn.repro.proposals import read_mat, read_npz
-    from frcnn.repro.selective_search import selective_search
-
-    if file is None:
-        return selective_search(split, recipe.proposals, progress=console)
-    if file.suffix == ".mat":
-        return read_mat(file, [photograph.id for photograph in split.photographs])
-    return read_npz(file)
 
 
 def _say(console, data, drawn) -> None:

@@ -60,6 +60,11 @@ def read_npz(path: Path) -> Proposals:
     return _by_name(path, names, [boxes[a:b] for a, b in pairwise(offsets.tolist())])
 
 
+def read_file(path: Path, ids: Sequence[str]) -> Proposals:
+    """Those of a .mat file for these photographs, or all of an .npz: as read_mat and read_npz."""
+    return read_mat(path, ids) if path.suffix == ".mat" else read_npz(path)
+
+
 def read_mat(path: Path, ids: Sequence[str]) -> Proposals:
     """The proposals that the original published for download, a MATLAB file, for the photographs `ids`.
 

@@ -20,7 +20,7 @@ from frcnn.backends import UnavailableBackend, load
 from frcnn.repro import made_up, report, training, voc
 from frcnn.repro.loss_curve import loss_curve
 from frcnn.repro.model import read_model
-from frcnn.repro.proposals import Proposals, of_split, read_mat, read_npz, write_npz
+from frcnn.repro.proposals import Proposals, of_split, read_file, write_npz
 from frcnn.repro.recipe import Recipe
 from frcnn.repro.run_facts import facts_of
 from frcnn.repro.selective_search import selective_search
@@ -120,7 +120,8 @@ def run(request, console=None):
 
 def _splits(request):
     recipe = request.recipe
-    root, classes = request.voc_root, voc.VOC_CLASSES
+    root = request.voc_root
+    classes: tuple[str, ...] = voc.VOC_CLASSES
     if recipe.data == "made-up":
         root, classes = request.out / "data", made_up.CLASSES
         made_up.write_devkit(root, seed=recipe.seed, train=recipe.made_up_train, val=recipe.made_up_val)
@@ -144,11 +145,7 @@ def _proposals(request, splits, console):
             made |= selective_search(split, mode, progress=console)
         write_npz(request.out / "proposals.npz", made)
         return made, f"OpenCV's selective search, {mode}"
-    if file.suffix == ".mat":
-        ids = [photograph.id for split in splits for photograph in split.photographs]
-        found = read_mat(file, ids)
-    else:
-        found = read_npz(file)
+    found = read_file(file, [photograph.id for split in splits for photograph in split.photographs])
     chosen: Proposals = {}
     for split in splits:
         chosen |= of_split(split, found)

@@ -1,0 +1,24 @@
+"""What the commands around frcnn.repro share."""
+
+from __future__ import annotations
+
+import click
+
+
+def needed(*modules: str) -> None:
+    """A usage error that says what to install, where one of these modules is not."""
+    from importlib.util import find_spec
+
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise click.UsageError(f"this needs {', '.join(missing)}: pip install 'frcnn[repro]'")
+
+
+def proposals(recipe, split, file, console):
+    """Those of the file, or where none was given the recipe's selective search."""
+    from frcnn.repro.proposals import read_file
+    from frcnn.repro.selective_search import selective_search
+
+    if file is None:
+        return selective_search(split, recipe.proposals, progress=console)
+    return read_file(file, [photograph.id for photograph in split.photographs])
