@@ -1,7 +1,8 @@
 """The suite examined: every mutant is to be failed, by a test of the clause that it violates.
 
 Only that clause's tests run, with the examples of profile `quick`, drawn without chance, so that the outcome is the
-same wherever it is repeated. A mutant is killed by a test that finds a wrong answer (Nonconforming); one that merely
+same wherever the suite is installed; in an editable install Hypothesis also draws constants that it finds in our
+sources, and draws otherwise. A mutant is killed by a test that finds a wrong answer (Nonconforming); one that merely
 breaks (NameError, IndexError) has shown nothing, and counts as broken. Survivors and broken ones fail the examination.
 """
 

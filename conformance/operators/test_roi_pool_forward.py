@@ -142,6 +142,13 @@ def test_float64_features_and_rois_are_pooled_in_float64(subject, profile, dtype
 
 
 @clause("roi-pool.argmax-optional")
+@pytest.mark.parametrize("row", [(np.nan, 1.0), (1.0, np.nan), (-np.inf, -np.inf), (-0.0, 0.0)], ids=str)
+def test_nan_infinity_and_signed_zeros_are_no_different_without_argmax(subject, profile, row):
+    case = Pooling(np.array([[[row]]], np.float32), np.array([[0, 0, 0, 1, 0]], np.float32), (1, 1), profile=profile)
+    subject.require_same("output", subject.expected(case)[0], subject.pool(case, with_argmax=False)[0], case)
+
+
+@clause("roi-pool.argmax-optional")
 @given(data=st.data())
 def test_the_output_is_the_same_when_argmax_is_not_asked_for(subject, profile, data):
     case = data.draw(poolings(data.draw(st.sampled_from((ORDINARY, TYING, SPECIAL))), profile=profile))

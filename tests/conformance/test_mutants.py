@@ -82,7 +82,7 @@ def test_the_shelf_has_a_mutant_for_each_clause_and_eighty_in_all():
 
 
 def test_the_kill_matrix_that_is_shipped_is_of_this_suite_and_has_no_survivor():
-    """After a change: `frcnn conformance --mutants --out conformance/mutants`."""
+    """After a change: `nox -s conformance -- --mutants --out conformance/mutants`."""
     assert "reason" not in examination.shipped()
     assert {row["mutant"] for row in examination.shipped()["matrix"]} == set(mutants())
     assert {row["outcome"] for row in examination.shipped()["matrix"]} == {"killed"}
