@@ -10,6 +10,7 @@ import click
 
 from frcnn import __version__
 from frcnn.data_commands import data as data_commands
+from frcnn.extras import needs
 from frcnn.proposal_commands import proposals as proposal_commands
 from frcnn.repro_commands import repro as repro_commands
 from frcnn.test_commands import detect as detect_command
@@ -40,20 +41,19 @@ def main() -> None:
     "--mutants", is_flag=True, help="Examine the suite itself: each wrong backend on its shelf must be failed."
 )
 @click.option("--seed", type=click.IntRange(min=1), help="Hypothesis's seed, as a report names it.")
+@needs("conformance")
 def conformance(backends, mutants, **options) -> None:
     """Hold backends to the spec, clause by clause; write a report for each.
 
     Exits with 0 where every required clause passed for each backend (with --mutants: where the clause that each mutant
     violates failed it), 1 where not, 2 where the request was wrong.
     """
-    try:
-        from rich.console import Console
+    from rich.console import Console
 
-        from frcnn.backends import UnavailableBackend, UnknownBackend
-        from frcnn.conformance.photographs import RealDataError
-        from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run, run_mutants
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"the suite needs {error.name}: pip install 'frcnn[conformance]'") from error
+    from frcnn.backends import UnavailableBackend, UnknownBackend
+    from frcnn.conformance.photographs import RealDataError
+    from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run, run_mutants
+
     try:
         backends = backends or DEFAULT_BACKENDS[options["device"]]
         act = run_mutants if mutants else run
@@ -70,6 +70,7 @@ def report() -> None:
 
 @report.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@needs("conformance")
 def verify(files) -> None:
     """Check that each FILE is a whole, unaltered report, and say what it found."""
     from frcnn.conformance.report import InvalidReport, read
@@ -90,6 +91,7 @@ def verify(files) -> None:
 @click.option(
     "--into", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Put it between this page's marks."
 )
+@needs("conformance")
 def table(files, into) -> None:
     """One line for each report: who, what ran, how much, the verdict, and what real input showed."""
     from frcnn.conformance import summary
@@ -108,18 +110,17 @@ def spec() -> None:
 
 
 @spec.command()
+@needs("conformance")
 def check() -> None:
     """Show where each clause stands: spec, reference, witness, test, mutant.
 
     Exits with 1 where a cell is blank, or where something cites a clause that is unknown, retired or used twice.
     """
-    try:
-        from tabulate import tabulate
+    from tabulate import tabulate
 
-        from frcnn.conformance import gate
-        from frcnn.conformance.run import plan_of_the_suite
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"the gate needs {error.name}: pip install 'frcnn[conformance]'") from error
+    from frcnn.conformance import gate
+    from frcnn.conformance.run import plan_of_the_suite
+
     verdict = gate.check(plan_of_the_suite())
     click.echo(tabulate(gate.table(verdict), headers="keys"))
     wrong = [*verdict.blank, *verdict.wrong]
@@ -133,13 +134,12 @@ def check() -> None:
 @spec.command()
 @click.option("--out", type=_FILE, default=Path("spec.html"), show_default=True)
 @click.option("--sources", default="..", show_default=True, help="Where the checkout lies: a URL, or a path from OUT.")
+@needs("conformance")
 def render(out, sources) -> None:
     """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants."""
-    try:
-        from frcnn.conformance import document, gate
-        from frcnn.conformance.run import plan_of_the_suite
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"the document needs {error.name}: pip install 'frcnn[conformance]'") from error
+    from frcnn.conformance import document, gate
+    from frcnn.conformance.run import plan_of_the_suite
+
     out.write_text(document.render(gate.check(plan_of_the_suite()), sources.rstrip("/")), encoding="utf-8")
     click.echo(f"{out}")
 
@@ -160,6 +160,7 @@ def list_clauses() -> None:
 @click.option("--images", type=click.IntRange(min=1), default=200, show_default=True, help="How many photographs.")
 @click.option("--effects", type=_FILE, help="Where effects are kept.  [default: divergence_effects.json of the suite]")
 @click.option("--into", type=_FILE, help="Write the page here.")
+@needs("conformance")
 def divergences(measure, voc_root, proposals, images, effects, into) -> None:
     """The divergence register: where paper, original code and successors part, and what that comes to."""
     from frcnn.conformance import divergences as register
@@ -188,6 +189,7 @@ def vectors() -> None:
 
 @vectors.command("write")
 @click.option("--out", type=_FILE, default=Path("vectors"), show_default=True)
+@needs("conformance")
 def write_vectors(out) -> None:
     """Write a file an operator, and a manifest with their sha256."""
     from frcnn.conformance.vectors import write
@@ -198,6 +200,7 @@ def write_vectors(out) -> None:
 
 @vectors.command("check")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@needs("conformance")
 def check_vectors(folder) -> None:
     """Check that FOLDER holds whole, unaltered vectors and that the reference answers as they say.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 import click
+
+from frcnn.extras import needs
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -25,6 +25,7 @@ def data() -> None:
 
 @data.command()
 @click.option("--root", type=_FOLDER, required=True, help="Archives go to ROOT/archives, files to ROOT/VOCdevkit.")
+@needs("repro")
 def voc07(root) -> None:
     """Download PASCAL VOC 2007: trainval, test and the devkit's code."""
     _fetch("voc07", root)
@@ -32,6 +33,7 @@ def voc07(root) -> None:
 
 @data.command()
 @click.option("--root", type=_FOLDER, required=True, help="Archives go to ROOT/archives, files to ROOT/VOCdevkit.")
+@needs("repro")
 def voc12(root) -> None:
     """Download PASCAL VOC 2012: trainval."""
     _fetch("voc12", root)
@@ -42,9 +44,11 @@ def voc12(root) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--train", type=click.IntRange(min=1), default=200, show_default=True, help="How many images to learn.")
 @click.option("--val", type=click.IntRange(min=1), default=100, show_default=True, help="How many images to test on.")
+@needs("repro")
 def made_up(root, **options) -> None:
     """Write made-up images in a devkit's layout: no download, the same from the same seed."""
-    module = _module("made_up")
+    from frcnn.repro import made_up as module
+
     try:
         folder = module.write_devkit(root, **options)
     except module.MadeUpError as error:
@@ -58,9 +62,11 @@ def made_up(root, **options) -> None:
 @click.option("--split", "name", default="trainval", show_default=True, help="A list in ImageSets/Main.")
 @click.option("--bad", type=click.Choice(["error", "skip"]), default="error", show_default=True)
 @click.option("--check-images", is_flag=True, help="Decode every image, not only its header.")
+@needs("repro")
 def check(voc_root, year, name, bad, check_images) -> None:
     """Read a split and say what is in it, with its digest; with --bad skip, also what was left out and why."""
-    voc, made_up = _module("voc"), _module("made_up")
+    from frcnn.repro import made_up, voc
+
     classes = made_up.CLASSES if year == made_up.YEAR else voc.VOC_CLASSES
     try:
         split = voc.read_split(voc_root, year, name, classes=classes, bad=bad, check_images=check_images)
@@ -75,9 +81,10 @@ def check(voc_root, year, name, bad, check_images) -> None:
 
 
 def _fetch(name: str, root: Path) -> None:
-    download = _module("download")
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
+
+    from frcnn.repro import download
 
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     archives = download.ARCHIVES[name]
@@ -113,10 +120,3 @@ def _what_to_do(error: Exception, root: Path, archives) -> str:
         f"Run this again when there is a network, and it goes on from there; or bring {urls} to {root / 'archives'}.\n"
         f"Or do without: give --voc-root a VOCdevkit folder that you have, or run: frcnn data made-up --root {root}"
     )
-
-
-def _module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(f"frcnn.repro.{name}")
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[repro]'") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from frcnn.repro_help import needed
+from frcnn.extras import needs
 
 _FILE = click.Path(path_type=Path)
 _SPLIT = [
@@ -42,12 +42,12 @@ def proposals() -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each processor]")
 @click.option("--cache", type=_FILE, help="Folder for each photograph's boxes.  [default: the user's cache]")
 @click.option("--out", type=_FILE, required=True, help="The .npz to write.")
+@needs("repro")
 def make(voc_root, year, classes, bad, names, mode, workers, cache, out) -> None:
     """Selective search in every photograph of the splits, into one .npz.
 
     Stopped and started again, it goes on where it was.
     """
-    needed("cv2", "PIL", "rich", "defusedxml", "platformdirs")
     from rich.console import Console
 
     from frcnn.repro.proposals import ProposalsError, write_npz
@@ -71,23 +71,19 @@ def make(voc_root, year, classes, bad, names, mode, workers, cache, out) -> None
 @click.option("--split", "name", required=True, metavar="NAME", help="train, val, ...")
 @click.option("--proposals", "file", type=_FILE, required=True, help=".npz, or the original's .mat")
 @click.option("--plot", type=_FILE, help="Draw recall over IoU here, .png or .svg.")
+@needs("repro")
 def recall(voc_root, year, classes, bad, name, file, plot) -> None:
     """The share of a split's objects that some proposal covers, at IoU .5 to .9, and average recall.
 
     Average recall is 2 times the integral of recall over IoU from .5 to 1 (arXiv:1502.05082). A class's line is of its
     objects that are not difficult.
     """
-    needed("cv2", "PIL", "scipy", "defusedxml", "tabulate", *(["matplotlib"] if plot else []))
     from frcnn.repro import recall as measure
-    from frcnn.repro.proposals import ProposalsError, of_split, read_mat, read_npz
+    from frcnn.repro.proposals import ProposalsError, of_split, read_file
 
     split = _read(voc_root, year, name, classes, bad)
     try:
-        if file.suffix == ".mat":
-            boxes = read_mat(file, [photograph.id for photograph in split.photographs])
-        else:
-            boxes = read_npz(file)
-        boxes = of_split(split, boxes)
+        boxes = of_split(split, read_file(file, [photograph.id for photograph in split.photographs]))
         found = measure.recall(split, boxes)
     except ProposalsError as error:
         raise click.ClickException(str(error)) from error

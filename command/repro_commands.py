@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from frcnn.extras import needs
+
 _FILE = click.Path(path_type=Path)
 
 
@@ -43,20 +45,19 @@ def repro() -> None:
 @click.option(
     "--conformance", type=_FILE, multiple=True, metavar="FILE", help="A backend's conformance report, to be named."
 )
+@needs("repro")
 def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals, **changes) -> None:
     """Train and test on PASCAL VOC 2007, or, in tier instant, on made-up images; write a report.
 
     Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong or there are no data, 130
     where Ctrl-C stopped training.
     """
-    try:
-        from rich.console import Console
+    from rich.console import Console
 
-        from frcnn.backends import UnavailableBackend
-        from frcnn.repro import run as runs
-        from frcnn.repro.recipe import RecipeError, read_recipe
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[repro]'") from error
+    from frcnn.backends import UnavailableBackend
+    from frcnn.repro import run as runs
+    from frcnn.repro.recipe import RecipeError, read_recipe
+
     console = Console(stderr=True)
     reports = tuple(_conformance(file) for file in conformance)
     try:

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
-
-def needed(*modules: str) -> None:
-    """A usage error that says what to install, where one of these modules is not."""
-    from importlib.util import find_spec
-
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise click.UsageError(f"this needs {', '.join(missing)}: pip install 'frcnn[repro]'")
-
 
 def proposals(recipe, split, file, console):
     """Those of the file, or where none was given the recipe's selective search."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from frcnn.repro_help import needed, proposals
+from frcnn.extras import needs
+from frcnn.repro_help import proposals
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
@@ -43,12 +44,12 @@ class _Rank(click.ParamType):
 )
 @click.option("--out", type=_FILE, required=True, help="Folder for files of detections, the table and the sheets.")
 @click.option("--svd", "ranks", type=_Rank(), multiple=True, help="Test also with this layer cut; more than once.")
+@needs("repro")
 def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, out, ranks) -> None:
     """Test CHECKPOINT, of `frcnn train`, with the test settings of RECIPE: instant, short, full, or a .toml file.
 
     With --svd fc6=1024 --svd fc7=256 it is tested twice: as it is, and into OUT/svd with these layers cut.
     """
-    needed("cv2", "PIL", "matplotlib", "rich", "defusedxml", "safetensors", "scipy", "tabulate")
     from rich.console import Console
 
     from frcnn.repro import model, testing
@@ -91,12 +92,12 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
 @_DEVICE
 @click.option("--least", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The lowest score shown.")
 @click.option("--out", type=_FILE, default=Path("detections"), show_default=True, help="Folder for the pictures.")
+@needs("repro")
 def detect(images, checkpoint, backend, device, least, out) -> None:
     """Find objects in each IMAGE: print them, and draw them into OUT/IMAGE's name.png.
 
     Proposals are selective search's, and the scale is that of the recipe of the training.
     """
-    needed("cv2", "matplotlib", "rich", "safetensors", "scipy")
     from rich.console import Console
 
     names = [image.stem for image in images]

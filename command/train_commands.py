@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from frcnn.extras import needs
 from frcnn.repro_help import proposals
 
 _FILE = click.Path(path_type=Path)
@@ -33,22 +34,21 @@ _FILE = click.Path(path_type=Path)
 @click.option("--iterations", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="That make minibatches.")
 @click.option("--tensorboard", is_flag=True, help="Write events to OUT/tensorboard too.")
+@needs("repro")
 def train(recipe, name, voc_root, year, file, weights, out, iterations, **options) -> None:
     """Train as RECIPE says: instant, short, full, or the path of a .toml file.
 
     Ctrl-C ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the loss is no
     number or grows; the minibatch is saved.
     """
-    try:
-        from rich.console import Console
+    from rich.console import Console
 
-        from frcnn.repro import training
-        from frcnn.repro.proposals import ProposalsError
-        from frcnn.repro.recipe import RecipeError, read_recipe
-        from frcnn.repro.run import YEARS
-        from frcnn.repro.voc import DevkitError
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[repro]'") from error
+    from frcnn.repro import training
+    from frcnn.repro.proposals import ProposalsError
+    from frcnn.repro.recipe import RecipeError, read_recipe
+    from frcnn.repro.run import YEARS
+    from frcnn.repro.voc import DevkitError
+
     console = Console(stderr=True)
     try:
         asked = read_recipe(recipe, **({} if iterations is None else {"iterations": iterations}))
