@@ -1,4 +1,4 @@
-"""What the operators refuse of plain Python arguments, in whatever framework: said once for all backends.
+"""What the operators refuse of plain Python arguments, and the constants of the spec: said once for all backends.
 
 No framework is imported here, and nothing looks at a tensor. The reference says the same in its own files.
 """
@@ -10,6 +10,11 @@ import numpy as np
 
 PROFILES = ("exact", "caffe-2015")
 LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
+MOST_ROIS = 2**31 - 1
+EPSILON = 1e-14  # what the original adds to a width in place of a pixel, and to a count of targets
+LARGEST_TARGET = 2.0**128
+LEAST_SPREAD = 2.0**-500
+MOST_CLASSES = 65536
 
 
 def check_profile(profile):

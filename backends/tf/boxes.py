@@ -11,10 +11,8 @@ argument. `validate=False` leaves out the second kind.
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import LARGEST_COORDINATE, as_image_sides, check_profile
+from frcnn.backends.arguments import EPSILON, LARGEST_COORDINATE, as_image_sides, check_profile
 from frcnn.backends.tf.sentences import bare_sentences
-
-EPSILON = 1e-14  # what the original adds to a width in place of a pixel
 
 
 def iou(a, b, *, validate=True):

@@ -10,12 +10,11 @@ argument. `validate=False` leaves out the second kind.
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_share, as_thresholds, as_whole, check_profile
+from frcnn.backends.arguments import MOST_ROIS, as_share, as_thresholds, as_whole, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_same_type, iou
 from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
-MOST = 2**31 - 1
 KEY_TYPES = (tf.float32, tf.float64, tf.int32, tf.int64)
 
 
@@ -76,7 +75,7 @@ def sample_rois(
     overlaps = _as_row("overlaps_max", overlaps_max, [None], (tf.float32, tf.float64))
     numbers = _as_row("overlap_class", overlap_class, overlaps.shape, (tf.int32, tf.int64))
     keys = _as_row("keys", keys, overlaps.shape, KEY_TYPES)
-    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_share("fg_fraction", fg_fraction)
+    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST_ROIS), as_share("fg_fraction", fg_fraction)
     # In the overlaps' type: roi-sampling.thresholds.
     lo, hi, fg = tf.constant(as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold), overlaps.dtype)
     foreground = overlaps >= fg
@@ -105,7 +104,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     """
     check_profile(profile)
     keys = _as_row("keys", keys, [None], KEY_TYPES)
-    together, images = as_whole("images_per_batch", images_per_batch, 1, MOST), keys.shape[0]
+    together, images = as_whole("images_per_batch", images_per_batch, 1, MOST_ROIS), keys.shape[0]
     if images is None:
         raise ValueError("keys must have a known length: the number of minibatches follows from it")
     if together > images:

@@ -11,14 +11,9 @@ argument. `validate=False` leaves out the second kind.
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_whole, check_profile
+from frcnn.backends.arguments import EPSILON, LARGEST_TARGET, LEAST_SPREAD, MOST_CLASSES, as_whole, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_same_type
 from frcnn.backends.tf.sentences import bare_sentences
-
-EPSILON = 1e-14  # where the original's counts begin
-LARGEST_TARGET = 2.0**128
-LEAST_SPREAD = 2.0**-500
-MOST_CLASSES = 65536
 
 
 def target_statistics(targets, labels, class_count, *, profile="exact", validate=True):

@@ -12,9 +12,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from frcnn.backends.arguments import LARGEST_COORDINATE, as_image_sides, check_profile
-
-EPSILON = 1e-14  # what the original adds to a width in place of a pixel
+from frcnn.backends.arguments import EPSILON, LARGEST_COORDINATE, as_image_sides, check_profile
 
 
 def iou(a, b, *, validate=True):

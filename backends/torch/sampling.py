@@ -11,10 +11,8 @@ Checking values waits for a CUDA device; `validate=False` leaves out what needs 
 import numpy as np
 import torch
 
-from frcnn.backends.arguments import as_share, as_thresholds, as_whole, check_profile
+from frcnn.backends.arguments import MOST_ROIS, as_share, as_thresholds, as_whole, check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places, check_same_type, iou
-
-MOST = 2**31 - 1
 
 
 @torch.no_grad()
@@ -75,7 +73,7 @@ def sample_rois(
     _check_row("overlaps_max", overlaps_max, R, (torch.float32, torch.float64))
     _check_row("overlap_class", overlap_class, R, (torch.int32, torch.int64))
     _check_row("keys", keys, R)
-    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_share("fg_fraction", fg_fraction)
+    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST_ROIS), as_share("fg_fraction", fg_fraction)
     # As tensors of the overlaps' type: torch compares float32 with a Python number in the wider type.
     lo, hi, fg = map(overlaps_max.new_tensor, as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold))
     foreground = overlaps_max >= fg
@@ -106,7 +104,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     """
     check_profile(profile)
     _check_row("keys", keys, keys.numel() if isinstance(keys, torch.Tensor) else 0)
-    together = as_whole("images_per_batch", images_per_batch, 1, MOST)
+    together = as_whole("images_per_batch", images_per_batch, 1, MOST_ROIS)
     if together > len(keys):
         raise ValueError(f"images_per_batch must be at most the number of images, {len(keys)}, got {together}")
     if validate:

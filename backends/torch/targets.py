@@ -7,13 +7,8 @@ in clause box-targets.type, and on CUDA it changes from run to run.
 
 import torch
 
-from frcnn.backends.arguments import as_whole, check_profile
+from frcnn.backends.arguments import EPSILON, LARGEST_TARGET, LEAST_SPREAD, MOST_CLASSES, as_whole, check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_same_type
-
-EPSILON = 1e-14  # where the original's counts begin
-LARGEST_TARGET = 2.0**128
-LEAST_SPREAD = 2.0**-500
-MOST_CLASSES = 65536
 
 
 def target_statistics(targets, labels, class_count, *, profile="exact", validate=True):
