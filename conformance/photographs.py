@@ -20,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from frcnn import reference
 from frcnn.conformance import vgg16
 
 SHORTER_SIDE, LONGEST_SIDE = 600, 1000
@@ -108,10 +109,7 @@ def image_scale(height: int, width: int) -> float:
     >>> image_scale(375, 500), image_scale(200, 500)
     (1.6, 2.0)
     """
-    scale = SHORTER_SIDE / min(height, width)
-    if round(scale * max(height, width)) > LONGEST_SIDE:
-        scale = LONGEST_SIDE / max(height, width)
-    return scale
+    return reference.image_scale((height, width), SHORTER_SIDE, LONGEST_SIDE)
 
 
 def decoded(jpeg: Path) -> np.ndarray:

@@ -6,6 +6,7 @@ of JSON a test as they come.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from frcnn.reference.arguments import PROFILES
 
 # A reason holds the lines that repeat a failure; a call too long for that is described instead.
 LONGEST_REASON = 100_000
+
+OPERATORS = Path(__file__).parent / "operators"
 
 # Drawn for each property. Each costs Triton's interpreter a hundred times what it costs a kernel, so it gets fewer, and
 # the report says how many; certify spares nobody.
@@ -47,6 +50,20 @@ class Run:
     def from_json(cls, text: str) -> "Run":
         run = cls(**json.loads(text))
         return replace(run, clauses=tuple(run.clauses), photographs=tuple(run.photographs))
+
+
+def arguments(run: Run, *files: str) -> list[str]:
+    """pytest's, for a run of these files of operators/, or of all where none is named."""
+    return [
+        *(str(OPERATORS / file) for file in files or ("",)),
+        *("--rootdir", str(OPERATORS), "-c", os.devnull, "-q", "--assert=plain", "--import-mode=importlib"),
+        *("-p", "frcnn.conformance.plugin", "-p", "no:cacheprovider", "--frcnn-run", run.to_json()),
+    ]
+
+
+def processes() -> int:
+    """How many a run of the suite may have: those of the processors that this process may use."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
 
 
 def pytest_addoption(parser):

@@ -1,7 +1,6 @@
 """One run of the suite: which backends, on what, and the reports that come of it."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -19,11 +18,10 @@ from frcnn import cache, spec
 from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
 from frcnn.conformance.mutants import examination
-from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run
+from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run, arguments, processes
 
 DEFAULT_BACKENDS = {"cpu": ("reference", "torch", "torch-triton", "tf"), "cuda": ("torch", "torch-triton")}
 PHOTOGRAPHS = 20
-OPERATORS = Path(__file__).parent / "operators"
 
 
 class UnknownClause(LookupError):
@@ -51,8 +49,7 @@ def run_mutants(request: Request, console: Console) -> bool:
     Raises UnknownClause before anything is written.
     """
     _check_clauses(request.clauses)
-    plan = _plan(replace(request, effort=examination.EFFORT), maps=())
-    return examination.examine(request.clauses, plan, request.out, console)
+    return examination.examine(request.clauses, plan_of_the_suite(), request.out, console)
 
 
 def run(request: Request, console: Console) -> bool:
@@ -90,7 +87,7 @@ def run(request: Request, console: Console) -> bool:
 
 def plan_of_the_suite() -> list[dict]:
     """Every test with its clauses, as profile `quick` has them."""
-    return _plan(Request((), effort="quick"), maps=())
+    return _plan(Request((), effort=examination.EFFORT), maps=())
 
 
 def _check_clauses(clauses):
@@ -137,7 +134,7 @@ def _hold(asked, plan, described, seed, out, console):
     with tempfile.TemporaryDirectory() as folder:
         asked = replace(asked, results=str(Path(folder) / "results.jsonl"))
         command = pytest_command(asked, seed)
-        workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+        workers = min(processes(), 8)
         with (out / f"{file_name(described['name'])}.log").open("w") as log:
             distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
             child = subprocess.Popen([*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -149,19 +146,7 @@ def _hold(asked, plan, described, seed, out, console):
 
 def pytest_command(asked, seed):
     seeded = [] if seed is None else ["--hypothesis-seed", str(seed)]
-    return [
-        *(sys.executable, "-m", "pytest", str(OPERATORS), "--rootdir", str(OPERATORS), "-c", os.devnull),
-        *(
-            "-q",
-            "--assert=plain",
-            "--import-mode=importlib",
-            "-p",
-            "frcnn.conformance.plugin",
-            "-p",
-            "no:cacheprovider",
-        ),
-        *("--frcnn-run", asked.to_json(), *seeded),
-    ]
+    return [sys.executable, "-m", "pytest", *arguments(asked), *seeded]
 
 
 def _watch(child, results, planned, described, console):

@@ -143,7 +143,7 @@ class Subject:
             expected = formulation(*arguments, **options)
         case = Call(operator, arguments, options)
         got = self._answered(lambda: self.call(operator, *arguments, **options), case)
-        expected, got, bounds = (_as_tuple(value) for value in (expected, got, bound))
+        expected, got, bounds = (as_tuple(value) for value in (expected, got, bound))
         if len(got) != len(expected):
             raise Nonconforming(f"{operator} gives {len(expected)} arrays, got {len(got)}")
         bounds = bounds * len(expected) if len(bounds) == 1 else bounds
@@ -236,7 +236,7 @@ class Subject:
         raise Nonconforming(f"{message}\n{case!r}\nTo repeat it:\n\n{case.reproducer(self.backend.name)}\n")
 
 
-def _as_tuple(value):
+def as_tuple(value):
     return value if isinstance(value, tuple) else (value,)
 
 

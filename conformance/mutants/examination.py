@@ -11,7 +11,6 @@ import importlib.resources
 import io
 import json
 import multiprocessing
-import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -23,10 +22,9 @@ from tabulate import tabulate
 
 from frcnn.conformance import report
 from frcnn.conformance.mutants import Mutant, mutants
-from frcnn.conformance.plugin import EXAMPLES, Run
+from frcnn.conformance.plugin import EXAMPLES, Run, arguments, processes
 from frcnn.conformance.subject import Nonconforming
 
-OPERATORS = Path(str(importlib.resources.files("frcnn.conformance.operators")))
 EFFORT = "quick"
 
 
@@ -44,7 +42,7 @@ def examine(clauses: tuple[str, ...], plan: list[dict], out: Path, console: Cons
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # A fresh interpreter each: nothing that pytest or Hypothesis keeps in this one may reach the mutants' tests.
     with (
-        ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(processes(), mp_context=multiprocessing.get_context("spawn")) as pool,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("mutants", total=len(asked))
@@ -70,13 +68,8 @@ def attempt(mutant: Mutant, files: list[str]) -> dict:
         results = Path(folder) / "results.jsonl"
         backend = f"frcnn.conformance.mutants:{mutant.id}"
         run = Run(backend, "cpu", EFFORT, EXAMPLES[EFFORT], (mutant.clause,), (), "", str(results), examination=True)
-        command = [
-            *(str(OPERATORS / file) for file in files),
-            *("--rootdir", str(OPERATORS), "-c", os.devnull, "-q", "--assert=plain", "--import-mode=importlib"),
-            *("-p", "frcnn.conformance.plugin", "-p", "no:cacheprovider", "--frcnn-run", run.to_json()),
-        ]
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            pytest.main(command)
+            pytest.main(arguments(run, *files))
         lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     failed = [line for line in lines if line["outcome"] == "failed"]
     killers = [line["test"] for line in failed if set(line["errors"]) == {Nonconforming.__name__}]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from frcnn.conformance.subject import as_tuple
 from frcnn.conformance.witnesses import witnesses
 from frcnn.conformance.witnesses.calls import call_witnesses, refusals
 
@@ -59,10 +60,6 @@ def test_a_call_made_again_gives_the_same_bits(subject, profile, witness):
     make = subject.unpool if witness.backward else subject.pool
     for name, once, again in zip(("first", "second"), as_tuple(make(case)), as_tuple(make(case)), strict=False):
         subject.require_same(f"{name} result", once, again, case)
-
-
-def as_tuple(answer):
-    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def check(subject, witness, dtype_name, profile):
