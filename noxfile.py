@@ -40,7 +40,7 @@ def tests(session: nox.Session) -> None:
     # Two processes, since importing triton where tensorflow is already loaded crashes (triton 3.7, tensorflow 2.21).
     # A selection such as -k may leave one of them without a test: pytest's 5.
     for part in (("tests", "--ignore=tests/tf"), ("tests/tf",)):
-        session.run("python", "-m", "pytest", "-n", "auto", *part, *session.posargs, success_codes=[0, 5])
+        session.run("python", "-m", "pytest", "-rs", "-n", "auto", *part, *session.posargs, success_codes=[0, 5])
 
 
 @nox.session
