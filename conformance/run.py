@@ -1,6 +1,7 @@
 """One run of the suite: which backends, on what, and the reports that come of it."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -137,7 +138,11 @@ def _hold(asked, plan, described, seed, out, console):
         workers = min(processes(), 8)
         with (out / f"{file_name(described['name'])}.log").open("w") as log:
             distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
-            child = subprocess.Popen([*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # Every worker's threads wait asleep: spinning, they would take the processors that the others need.
+            surroundings = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+            child = subprocess.Popen(
+                [*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings
+            )
             _watch(child, Path(asked.results), len(plan), described, console)
         results = Path(asked.results)
         lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []

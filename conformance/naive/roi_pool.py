@@ -52,16 +52,18 @@ def roi_pool(features, rois, output_size, spatial_scale, profile):
 
 
 def roi_pool_backward(grad_output, argmax, rois, features_shape, spatial_scale, profile):
-    """Eq. 4 as it is printed, in float64: for each cell, every RoI and every bin whose argmax it is."""
-    (P_h, P_w), W = grad_output.shape[2:], features_shape[3]
+    """Eq. 4 as it is printed, in float64: for each cell that is an argmax, every RoI and every bin whose it is."""
+    (P_h, P_w), (N, C, H, W) = grad_output.shape[2:], features_shape
     corners = [_corners(roi, spatial_scale) for roi in rois]
     grad_features = np.zeros(features_shape)
-    for n, c, y, x in np.ndindex(*features_shape):
-        for i, p, q in np.argwhere(argmax[:, c] == y * W + x):
-            x1, y1, x2, y2 = corners[i]
-            found = profile == "exact" or (_found(y - y1, y2 - y1, P_h, p) and _found(x - x1, x2 - x1, P_w, q))
-            if int(rois[i, 0]) == n and found:
-                grad_features[n, c, y, x] += float(grad_output[i, c, p, q])
+    for n, c in np.ndindex(N, C):
+        for place in np.intersect1d(argmax[:, c], np.arange(H * W)):
+            y, x = divmod(int(place), W)
+            for i, p, q in np.argwhere(argmax[:, c] == place):
+                x1, y1, x2, y2 = corners[i]
+                found = profile == "exact" or (_found(y - y1, y2 - y1, P_h, p) and _found(x - x1, x2 - x1, P_w, q))
+                if int(rois[i, 0]) == n and found:
+                    grad_features[n, c, y, x] += float(grad_output[i, c, p, q])
     return grad_features
 
 

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from frcnn import reference
 from frcnn.conformance import naive, tolerance
 from frcnn.conformance.cases import DTYPES, Call
+from frcnn.conformance.strategies import arrays
 
 clause = pytest.mark.clause
 
@@ -68,11 +69,9 @@ def check_multi_task_loss(subject, arguments, lambda_, profile):
     check_types(subject, results, "multi_task_loss", arguments, options)
 
 
-@st.composite
-def drawn(draw, elements, shape, dtype_name, between=6.0):
+def drawn(elements, shape, dtype_name, between=6.0):
     """An array of some of the elements and of numbers between them."""
-    values = st.sampled_from(elements) | st.integers(-1000, 1000).map(lambda i: i * between / 1000)
-    return draw(hnp.arrays(np.float64, shape, elements=values, fill=st.nothing())).astype(DTYPES[dtype_name])
+    return arrays(elements, shape, dtype_name, between)
 
 
 @st.composite

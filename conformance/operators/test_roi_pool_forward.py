@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frcnn.conformance.cases import DTYPES, Pooling, pattern
-from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, long_poolings, poolings, values
+from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, arrays, long_poolings, poolings
 from frcnn.conformance.subject import Nonconforming
 
 clause = pytest.mark.clause
@@ -190,7 +190,7 @@ def test_x_leads_to_columns_and_y_to_rows(subject, profile, data):
 def on_whole_cells(data, elements, profile, dtype_name="float32"):
     """A RoI on whole cells within the map, in bins that divide it evenly: only values are in question."""
     H, W = data.draw(st.sampled_from(((1, 4), (2, 2), (3, 3), (4, 1), (4, 6), (12, 12))))
-    features = data.draw(values(elements, dtype_name, (1, data.draw(st.integers(1, 3)), H, W)))
+    features = data.draw(arrays(elements, (1, data.draw(st.integers(1, 3)), H, W), dtype_name))
     grids = [(p, q) for p in (1, 2, 3) for q in (1, 2, 3) if H % p == 0 and W % q == 0]
     rois = np.array([[0, 0, 0, W - 1, H - 1]], np.float32)
     return Pooling(features, rois, data.draw(st.sampled_from(grids)), profile=profile)
