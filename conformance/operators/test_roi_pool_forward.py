@@ -118,7 +118,17 @@ def test_features_and_rois_each_have_their_own_type(subject, profile, dtype_name
 @clause("roi-pool.dtype", "roi-pool.max", "roi-pool.tie")
 @pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
 def test_neighbours_of_a_type_are_told_apart_subnormals_too(subject, profile, dtype_name):
+    check_neighbours(subject, profile, dtype_name)
+
+
+@clause("roi-pool.dtype-float64", "roi-pool.max", "roi-pool.tie")
+def test_neighbours_in_float64_are_told_apart_subnormals_too(subject, profile):
+    check_neighbours(subject, profile, "float64")
+
+
+def check_neighbours(subject, profile, dtype_name):
     """Rows of two, the second a last bit above the first: 1 and its successor, 0 and the least number above it."""
+    __tracebackhide__ = True
     kind = DTYPES[dtype_name].type
     finfo = ml_dtypes.finfo(kind)
     pairs = [(1, 1 + float(finfo.eps)), (0, float(finfo.smallest_subnormal)), (-1, float(finfo.smallest_subnormal))]
