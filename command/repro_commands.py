@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
+from frcnn.repro_help import Rank
 
 _FILE = click.Path(path_type=Path)
 
@@ -42,11 +43,19 @@ def repro() -> None:
 @click.option("--resume", is_flag=True, help="Go on with what --out holds.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
 @click.option("--iterations", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--svd", "ranks", type=Rank(), multiple=True, help="Test also with this layer cut; more than once.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of training; tf32 and bfloat16 (torch alone) are faster on a GPU, and not the paper's arithmetic.",
+)
 @click.option(
     "--conformance", type=_FILE, multiple=True, metavar="FILE", help="A backend's conformance report, to be named."
 )
 @needs("repro")
-def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals, **changes) -> None:
+def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals, ranks, precision, **changes) -> None:
     """Train and test on PASCAL VOC 2007, or, in tier instant, on made-up images; write a report.
 
     Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong or there are no data, 130
@@ -79,7 +88,13 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
         proposals=proposals,
         conformance=reports,
         resume=resume,
+        ranks=dict(ranks),
+        precision=precision,
     )
+    try:
+        runs.check(request)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     try:
         footer = runs.run(request, console)
     except runs.NoData as error:

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+import click
+
+
+class Rank(click.ParamType):
+    """LAYER=T, for --svd."""
+
+    name = "layer=t"
+
+    def convert(self, value, param, ctx):
+        layer, _, rank = value.partition("=")
+        if not (layer and rank.isdecimal() and int(rank)):
+            self.fail(f"{value!r} must be a layer and how many singular values are kept, such as fc6=1024", param, ctx)
+        return layer, int(rank)
+
 
 def proposals(recipe, split, file, console):
     """Those of the file, or where none was given the recipe's selective search."""

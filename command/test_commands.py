@@ -7,23 +7,11 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import proposals
+from frcnn.repro_help import Rank, proposals
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
 _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-
-
-class _Rank(click.ParamType):
-    """LAYER=T, for --svd."""
-
-    name = "layer=t"
-
-    def convert(self, value, param, ctx):
-        layer, _, rank = value.partition("=")
-        if not (layer and rank.isdecimal() and int(rank)):
-            self.fail(f"{value!r} must be a layer and how many singular values are kept, such as fc6=1024", param, ctx)
-        return layer, int(rank)
 
 
 @click.command()
@@ -43,7 +31,7 @@ class _Rank(click.ParamType):
     help="What becomes of a photograph with a fault: the end, or it is left out and named.",
 )
 @click.option("--out", type=_FILE, required=True, help="Folder for files of detections, the table and the sheets.")
-@click.option("--svd", "ranks", type=_Rank(), multiple=True, help="Test also with this layer cut; more than once.")
+@click.option("--svd", "ranks", type=Rank(), multiple=True, help="Test also with this layer cut; more than once.")
 @needs("repro")
 def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, out, ranks) -> None:
     """Test CHECKPOINT, of `frcnn train`, with the test settings of RECIPE: instant, short, full, or a .toml file.

@@ -60,9 +60,9 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
         )
     try:
         split = _split(asked, voc_root or _made_up(asked, out), year or YEARS[asked.data], name or asked.train_set)
-        minibatches, arrays, drawn = training.prepare(asked, split, proposals(asked, split, file, console), weights)
-        _say(console, minibatches.data, drawn)
-        ended = training.train(asked, minibatches, arrays, out, console=console, **options)
+        beginning = training.prepare(asked, split, proposals(asked, split, file, console), weights)
+        _say(console, beginning)
+        ended = training.train(asked, beginning, out, console=console, **options)
     except (DevkitError, ProposalsError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(
@@ -89,9 +89,9 @@ def _split(recipe, root, year, name):
     return voc.read_split(root, year, name, classes=classes)
 
 
-def _say(console, data, drawn) -> None:
+def _say(console, beginning) -> None:
+    data = beginning.minibatches.data
     console.print(f"{len(data.examples)} photographs, {data.entries} with mirror images", highlight=False)
     for photograph, reason in data.left_out:
         console.print(f"left out: {photograph}: {reason}", highlight=False)
-    layers = dict.fromkeys(parameter.rpartition("/")[0] for parameter in drawn)
-    console.print(f"drawn, not pre-trained: {', '.join(layers)}", highlight=False)
+    console.print(f"drawn, not pre-trained: {', '.join(beginning.drawn) or 'nothing'}", highlight=False)

@@ -81,6 +81,17 @@ def plain_parameters(
     return found
 
 
+def check_ranks(network: Network, ranks: Mapping[str, int]) -> None:
+    """Raises TestingError for a layer or a rank that `compressed` could not do."""
+    shapes = network.shapes(1)
+    own = [layer.name for layer in network.head if isinstance(layer, FC)]
+    for name, rank in ranks.items():
+        if name not in own:
+            raise TestingError(f"{name} is no fully connected layer of {network.name}; those are {', '.join(own)}")
+        if not 1 <= rank <= min(shapes[f"{name}/w"]):
+            raise TestingError(f"{name} has {min(shapes[f'{name}/w'])} singular values; {rank} cannot be kept")
+
+
 def compressed(
     network: Network, arrays: Mapping[str, np.ndarray], ranks: Mapping[str, int]
 ) -> tuple[Network, dict[str, np.ndarray]]:
@@ -89,13 +100,10 @@ def compressed(
     ranks: name of an fc layer -> t, the singular values that are kept: {"fc6": 1024, "fc7": 256} in the paper.
 
     Returns the network, whose layer fc6 is fc6_first and fc6_second now, and its parameters.
-    Raises TestingError naming a layer that there is not, ValueError for a rank that cannot be.
+    Raises TestingError naming a layer or a rank that there is not.
     """
-    own = [layer.name for layer in network.head if isinstance(layer, FC)]
+    check_ranks(network, ranks)
     head, arrays = [], dict(arrays)
-    for name in ranks:
-        if name not in own:
-            raise TestingError(f"{name} is no fully connected layer of {network.name}; those are {', '.join(own)}")
     for layer in network.head:
         if not isinstance(layer, FC) or layer.name not in ranks:
             head.append(layer)

@@ -184,8 +184,6 @@ class Recipe:
         for longest, sides in (("longest_side", "short_sides"), ("test_longest_side", "test_short_sides")):
             if getattr(self, longest) < max(getattr(self, sides)):
                 self._refuse(longest, f"at least the largest of {sides}, {max(getattr(self, sides))}")
-        if self.warm_up > self.iterations:
-            self._refuse("warm_up", f"at most iterations, {self.iterations}")
         for count in ("made_up_train", "made_up_val"):
             if (self.data == "made-up") != (getattr(self, count) > 0):
                 self._refuse(count, "at least 1" if self.data == "made-up" else f"0, since data is {self.data}")

@@ -20,10 +20,12 @@ import numpy as np
 
 import frcnn
 from frcnn.reference.evaluation import METHODS
+from frcnn.repro.testing import PARTS
 
 FORMAT = 1
 TIMES = ("started", "finished", "seconds")
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "scipy", "safetensors")
+AN_IMAGE = tuple(f"{part}, a photograph" for part in PARTS)
 COMMIT = "FRCNN_COMMIT"  # set by nox, which installs a copy outside the checkout
 
 
@@ -107,6 +109,7 @@ def as_markdown(lines):
         parts.append(f"**Not comparable** with {source}:\n\n{reasons}")
     else:
         parts.append(f"The setting is that of {source}.")
+    parts.append("## Costs\n\n" + _costs(head, runs))
     parts.append("## What it was made from\n\n" + _made_from(head, runs))
     parts.append("## Seconds\n\n" + _seconds(head, runs))
     parts.append("## Pictures\n\n" + _pictures(runs))
@@ -129,7 +132,10 @@ def as_html(text):
 
 
 def _summary(head, runs):
-    goal = head["recipe"]["goal_map"]
+    goal, paper = head["recipe"]["goal_map"], head["paper"]
+    band = " to ".join(_per_cent(end) for end in paper["band"])
+    unlike = "; not comparable" if head["not_comparable"] else ""
+    the_paper = f"{_per_cent(paper['mean'])} ({band} by seed{unlike})"
     rows = [
         [
             run["backend"],
@@ -139,7 +145,7 @@ def _summary(head, runs):
             *(_per_cent(run["mean"][method]) for method in METHODS),
             _per_cent(goal),
             {True: "reached", False: "missed", None: "-"}[run["goal_reached"]],
-            _per_cent(head["paper"]["mean"]) + (" (not comparable)" if head["not_comparable"] else ""),
+            the_paper,
         ]
         for run in runs
     ]
@@ -159,6 +165,53 @@ def _classes(lines, head, runs):
     rows.append(["**mean**", "", *means, f"**{_per_cent(head['paper']['mean'])}**"])
     paper = "the paper" + (", not comparable" if head["not_comparable"] else "")
     return f"AP, {method}.\n\n" + _table(rows, ["class", "objects", *backends, paper], left=1)
+
+
+def _costs(head, runs):
+    """Speed, and what SVD takes and gives, above the paper's on the device that it had."""
+    paper, method = head["paper"], head["method"]
+    rows = []
+    for run in runs:
+        seconds, svd = run["seconds"], run["svd"]
+        training, mean = seconds["training"], run["mean"][method]
+        cut = svd and svd["mean"][method]
+        rows.append(
+            [
+                f"{run['backend']}, {run['device']}, {head['setting']['precision']}",
+                f"{training / 3600:.2f}",
+                f"{run['iterations'] / training:.2f}",
+                f"{sum(seconds[name] for name in AN_IMAGE):.3f}",
+                f"{seconds['by SVD, a photograph']:.3f}" if svd else "-",
+                _per_cent(cut),
+                _per_cent(None if None in (cut, mean) else mean - cut),
+            ]
+        )
+    costs, svd = paper["costs"], paper["svd"]
+    hours = costs["training_hours"]
+    rows.append(
+        [
+            f"the paper, {costs['device']}, float32",
+            f"{hours:.2f}",
+            f"{costs['iterations'] / hours / 3600:.2f}",
+            f"{costs['seconds_an_image']:.3f}",
+            f"{svd['seconds_an_image']:.3f}",
+            _per_cent(svd["mean"]),
+            _per_cent(paper["mean"] - svd["mean"]),
+        ]
+    )
+    headings = ["", "hours of training", "iterations a second", "seconds a photograph"]
+    headings += ["by SVD", f"AP by SVD, {method}", "points lost"]
+    kept = {layer: rank for run in runs if run["svd"] for layer, rank in run["svd"]["ranks"].items()}
+    note = "Proposals are not counted. "
+    if kept:
+        note += "By SVD: " + _kept(kept) + f"; the paper's: {_kept(svd['ranks'])}."
+    else:
+        note += "Nothing was tested by SVD; `--svd` does."
+    return f"{note}\n\n" + _table(rows, headings, left=1)
+
+
+def _kept(ranks):
+    return ", ".join(f"{layer} with {rank} singular values" for layer, rank in ranks.items())
 
 
 def _made_from(head, runs):

@@ -2,7 +2,7 @@
 
 out/data, proposals.npz       the made-up images; the boxes that were made, where none were given
 out/<backend>/train           checkpoints and metrics, as run_folder.py has them
-out/<backend>/test            see test_folder.py
+out/<backend>/test, svd       see test_folder.py; svd with layers cut, where asked for
 out/losses.png                the loss of every iteration, all backends in one picture
 out/report.jsonl, .md, .html  see report.py
 """
@@ -10,8 +10,9 @@ out/report.jsonl, .md, .html  see report.py
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -19,12 +20,13 @@ from rich.console import Console
 from frcnn.backends import UnavailableBackend, load
 from frcnn.repro import made_up, report, training, voc
 from frcnn.repro.loss_curve import loss_curve
-from frcnn.repro.model import read_model
+from frcnn.repro.model import check_ranks, compressed, read_model
+from frcnn.repro.network import read_network
 from frcnn.repro.proposals import Proposals, of_split, read_file, write_npz
 from frcnn.repro.recipe import Recipe
 from frcnn.repro.run_facts import facts_of
 from frcnn.repro.selective_search import selective_search
-from frcnn.repro.test_folder import write_test
+from frcnn.repro.test_folder import cut, write_test
 from frcnn.repro.testing import detect_split
 
 TIERS = ("instant", "short", "full", "auto")
@@ -46,6 +48,8 @@ class Request:
     """What is to be done. devices: backend -> "cpu" or "cuda", in the order of BACKENDS.
 
     conformance: dicts of backend, version, verdict and id. resume: go on with what out holds.
+    ranks: the network is tested again with these layers cut by SVD: layer -> singular values kept.
+    precision: see training.train.
     """
 
     recipe: Recipe
@@ -58,6 +62,8 @@ class Request:
     proposals: Path | None = None
     conformance: tuple[dict, ...] = ()
     resume: bool = False
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    precision: str = "float32"
 
 
 def devices_of(backends):
@@ -82,6 +88,13 @@ def chosen_tier(tier, devices):
     return "short", "Tier auto takes short, since no CUDA device was found for " + " or ".join(devices) + "."
 
 
+def check(request):
+    """Raises a ValueError that says what of a request cannot be done, before anything of it is."""
+    check_ranks(read_network(request.recipe.network), request.ranks)
+    for backend in request.devices:
+        training.trainer_module(backend, request.precision)
+
+
 def run(request, console=None):
     """Do it all. Returns the report's footer, whose `missed` names the backends that stayed below the recipe's goal.
 
@@ -90,6 +103,7 @@ def run(request, console=None):
     console = Console(quiet=True) if console is None else console
     recipe, clock, started = request.recipe, _Clock(), report.now()
     out = request.out
+    check(request)
     with clock("reading"):
         splits = _splits(request)
     out.mkdir(parents=True, exist_ok=True)
@@ -97,14 +111,14 @@ def run(request, console=None):
         proposals, source = _proposals(request, splits, console)
     with clock("preparing"):
         train, test = splits
-        prepared = training.prepare(recipe, train, proposals, request.weights)
-        facts = facts_of(request, splits, proposals, source, prepared[2])
-    for left_out, reason in prepared[0].data.left_out:
+        beginning = training.prepare(recipe, train, proposals, request.weights)
+        facts = facts_of(request, splits, proposals, source, beginning)
+    for left_out, reason in beginning.minibatches.data.left_out:
         console.print(f"left out of training: {left_out}: {reason}", highlight=False)
     lines, losses = [], {}
     for backend, device in request.devices.items():
         console.print(f"{backend}, on {device}: {recipe.iterations} iterations", highlight=False)
-        line, table = _one(request, backend, device, prepared, test, proposals, facts["setting"], console)
+        line, table = _one(request, backend, device, beginning, test, proposals, facts["setting"], console)
         losses[backend] = _losses(out / backend / "train")
         lines += [
             line | {"losses": _in_short(losses[backend])},
@@ -152,31 +166,36 @@ def _proposals(request, splits, console):
     return chosen, f"{file.name}, sha256 {report.file_digest(file)}"
 
 
-def _one(request, backend, device, prepared, test, proposals, setting, console):
+def _one(request, backend, device, beginning, test, proposals, setting, console):
     """Train and test in one framework: the report's line, and what results.json holds."""
     recipe, folder, clock = request.recipe, request.out / backend, _Clock()
-    minibatches, arrays, _ = prepared
     ended = training.train(
         recipe,
-        minibatches,
-        arrays,
+        beginning,
         folder / "train",
         backend=backend,
         device=device,
+        precision=request.precision,
         resume=request.resume,
         threads=max((os.cpu_count() or 1) - 1, 1) if device == "cuda" else 1,  # a GPU waits for one alone
         console=console,
     )
     if ended.interrupted:
         raise Interrupted(f"{backend} was stopped after iteration {ended.iteration}; --resume --out {request.out}")
-    with clock("testing"):
-        model = read_model(ended.checkpoint)
-        found = detect_split(
-            model.network, model.arrays, test, proposals, recipe, backend, progress=console, device=device
-        )
-    with clock("evaluation and pictures"):
-        table = write_test(folder / "test", test, found, setting)
-    mean = {name: value for name, value in table["mean"].items() if name != "paper"}
+    model = read_model(ended.checkpoint)
+
+    def tested(network, arrays, name, own, whole=None):
+        with clock(f"testing, {name}"):
+            found = detect_split(network, arrays, test, proposals, recipe, backend, progress=console, device=device)
+        with clock(f"evaluation and pictures, {name}"):
+            return write_test(folder / name, test, found, setting | own, whole)
+
+    table, svd = tested(model.network, model.arrays, "test", {}), None
+    if request.ranks:
+        with clock("SVD"):
+            smaller = compressed(model.network, model.arrays, request.ranks)
+        svd = tested(*smaller, "svd", {"svd": cut(request.ranks)}, table)
+    mean = _means(table)
     reached = mean[recipe.average_precision]
     line = {
         "kind": "run",
@@ -189,15 +208,21 @@ def _one(request, backend, device, prepared, test, proposals, setting, console):
         "checkpoint": ended.checkpoint.relative_to(request.out).as_posix(),
         "sha256": report.file_digest(ended.checkpoint),
         "mistakes": table["mistakes"],
+        "svd": svd and {"ranks": dict(request.ranks), "mean": _means(svd)},
         "seconds": {
             "training": ended.seconds,
             "an iteration": ended.seconds / ended.iteration,
             "waiting for minibatches": ended.share_waited * ended.seconds,
             **clock.seconds,
-            **{f"{part}, a photograph": seconds for part, seconds in found.seconds.items()},
+            **{f"{part}, a photograph": seconds for part, seconds in table["seconds_an_image"].items()},
+            **({"by SVD, a photograph": sum(svd["seconds_an_image"].values())} if svd else {}),
         },
     }
     return line, table
+
+
+def _means(table):
+    return {name: value for name, value in table["mean"].items() if name != "paper"}
 
 
 def _losses(folder):

@@ -9,29 +9,25 @@ from frcnn.repro.results import differences, read_paper
 
 # The lists as published; an incomplete set is another one.
 PUBLISHED = {"2007": {"train": 2501, "val": 2510, "trainval": 5011, "test": 4952}}
-PRE_TRAINED = "ImageNet, all layers but cls_score and bbox_pred"  # as paper.toml says it
 # Fields of a recipe that are no part of how it trains and tests.
 FREE = {"source", "seed", "checkpoint_every", "goal_map", "made_up_train", "made_up_val"}
 
 
-def facts_of(request, splits, proposals, source, initialised):
+def facts_of(request, splits, proposals, source, beginning):
     """Fields of the report's header; `setting` is as paper.toml has it.
 
     request: a run.Request. splits: of training and of testing. source: in words, where the proposals are from.
-    initialised: the names of the parameters that no file gave.
+    beginning: a training.Beginning.
     """
     recipe, network, paper = request.recipe, read_network(request.recipe.network), read_paper()
     train, test = splits
-    of = {name: name.rpartition("/")[0] for name in network.shapes(1)}
-    drawn = list(dict.fromkeys(of[name] for name in initialised))
-    given = [layer for layer in dict.fromkeys(of.values()) if layer not in drawn]
-    weights = "none" if request.weights is None else f"{request.weights.name}; drawn: {', '.join(drawn)}"
-    if request.weights is not None and drawn == ["cls_score", "bbox_pred"]:
-        weights = PRE_TRAINED
+    layers = dict.fromkeys(name.rpartition("/")[0] for name in network.shapes(1))
+    given = [layer for layer in layers if layer not in beginning.drawn]
     setting = {name: getattr(recipe, name) for name in paper["setting"] if hasattr(recipe, name)}
     parts = [part for split in splits if (part := incomplete(split))]
     data = f"{recipe.data}, {' and '.join(parts)}" if parts else recipe.data
-    setting |= {"data": data, "test_year": test.year, "weights": weights, "svd": []}
+    setting |= {"data": data, "test_year": test.year, "weights": beginning.weights, "svd": []}
+    setting["precision"] = request.precision
     because = differences(setting, paper) + departures(recipe, paper)
     if request.proposals is None or request.proposals.suffix != ".mat":
         because.append(f"proposals: {source}, the paper's: the authors' .mat files")
@@ -51,10 +47,10 @@ def facts_of(request, splits, proposals, source, initialised):
             "file": request.weights and request.weights.name,
             "sha256": request.weights and report.file_digest(request.weights),
             "given": given,
-            "drawn": drawn,
+            "drawn": beginning.drawn,
         },
         "setting": setting,
-        "paper": {name: paper[name] for name in ("source", "table", "mean")},
+        "paper": {name: paper[name] for name in ("source", "table", "mean", "band", "costs", "svd")},
         "not_comparable": because,
         "conformance": list(request.conformance),
     }

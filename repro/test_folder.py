@@ -37,11 +37,17 @@ def setting_of(model: Model, recipe: Recipe, split: Split, ranks: Mapping[str, i
         "test_set": split.name,
         "weights": model.state.get("weights", "unknown"),
         "iterations": model.state.get("iteration", "unknown"),
+        "precision": model.state.get("made_by", {}).get("precision", "unknown"),
         "test_short_sides": list(recipe.test_short_sides),
         "test_longest_side": recipe.test_longest_side,
-        "svd": [f"{layer}={rank}" for layer, rank in ranks.items()],
+        "svd": cut(ranks),
         "average_precision": recipe.average_precision,
     }
+
+
+def cut(ranks: Mapping[str, int]) -> list[str]:
+    """Ranks of SVD, as a setting has them."""
+    return [f"{layer}={rank}" for layer, rank in ranks.items()]
 
 
 def write_test(

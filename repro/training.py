@@ -24,12 +24,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frcnn.repro.importers import read_weights
 from frcnn.repro.loader import Loader
 from frcnn.repro.minibatch import Minibatches, training_set
-from frcnn.repro.network import new_parameters, read_network
+from frcnn.repro.network import SIBLINGS, new_parameters, read_network
 from frcnn.repro.run_folder import RunError, RunFolder
 
 TRAINERS = {"torch": "frcnn.repro.torch_trainer", "tf": "frcnn.repro.tf_trainer"}
 WEIGHTS = 5  # what a generator is for, beside those of minibatch.py
 ESTIMATE_AFTER = 20  # iterations
+PRE_TRAINED = "ImageNet, all layers but cls_score and bbox_pred"  # as paper.toml says it
 
 # A run has diverged when the mean of so many losses is above so many times ln(K + 1), the loss of a network that gives
 # every class the same. One minibatch alone may be that hard, and freshly drawn layers begin with a few times ln(K + 1).
@@ -55,8 +56,21 @@ class Ended:
     share_waited: float
 
 
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """What a run begins with: minibatches, first parameters, and the layers whose parameters no file gave.
+
+    weights: where the parameters are from, in the words of paper.toml.
+    """
+
+    minibatches: Minibatches
+    arrays: dict
+    drawn: list
+    weights: str
+
+
 def prepare(recipe, split, proposals, weights=None):
-    """Minibatches and first parameters of a run, and the names of the parameters that were drawn.
+    """The Beginning of a run.
 
     split: a Split. proposals: by photograph. weights: the path of a file that read_weights reads, or None.
     """
@@ -64,13 +78,20 @@ def prepare(recipe, split, proposals, weights=None):
     given, mean = read_weights(weights) if weights is not None else ({}, network.mean)
     generator = np.random.default_rng([recipe.seed, WEIGHTS, 0, 0])
     arrays, drawn = new_parameters(network, len(split.classes), generator, given)
-    return Minibatches(training_set(split, proposals, recipe), recipe, np.asarray(mean)), arrays, drawn
+    layers = list(dict.fromkeys(name.rpartition("/")[0] for name in drawn))
+    minibatches = Minibatches(training_set(split, proposals, recipe), recipe, np.asarray(mean))
+    return Beginning(minibatches, arrays, layers, _weights_in_words(weights, layers))
+
+
+def _weights_in_words(file, drawn):
+    if file is None:
+        return "none"
+    return PRE_TRAINED if drawn == list(SIBLINGS) else f"{Path(file).name}; drawn: {', '.join(drawn)}"
 
 
 def train(
     recipe,
-    minibatches,
-    arrays,
+    beginning,
     out,
     *,
     backend="torch",
@@ -83,7 +104,7 @@ def train(
 ):
     """Train to the recipe's last iteration.
 
-    minibatches: a Minibatches. arrays: first parameters, by name. out: the run's folder.
+    beginning: of `prepare`. out: the run's folder.
     backend: "torch" or "tf". device: "cpu" or "cuda". precision: one of the trainer's PRECISIONS.
     resume: go on from the newest whole checkpoint, or from the start where there is none yet.
     threads: how many make minibatches. tensorboard: whether events are written to out/tensorboard.
@@ -92,10 +113,10 @@ def train(
     Returns an Ended. Raises RunError naming what keeps the run from beginning or going on, Diverged where the loss is
     no number or grows; what the loader raises comes through.
     """
-    module = _trainer_module(backend)
+    module = trainer_module(backend, precision)
     console = Console(quiet=True) if console is None else console
     folder = RunFolder(out)
-    facts = _facts(recipe, minibatches)
+    facts, arrays = _facts(recipe, beginning), beginning.arrays
     start, lines = 0, []
     try:
         if resume:
@@ -115,7 +136,9 @@ def train(
             _remark(console, state, facts, start)
         write = _tensorboard(module, folder, start, tensorboard)
         try:
-            return _Loop(recipe, trainer, folder, facts, lines, write[0], console).run(minibatches, start, threads)
+            return _Loop(recipe, trainer, folder, facts, lines, write[0], console).run(
+                beginning.minibatches, start, threads
+            )
         finally:
             write[1]()
     finally:
@@ -228,13 +251,17 @@ def _interrupted():
         signal.signal(signal.SIGINT, before)
 
 
-def _trainer_module(backend):
+def trainer_module(backend, precision="float32"):
+    """A backend's module of training. Raises RunError where there is none, or not with this precision."""
     if backend not in TRAINERS:
         raise RunError(f"backend must be one of {', '.join(TRAINERS)}, got {backend!r}")
     try:
-        return importlib.import_module(TRAINERS[backend])
+        module = importlib.import_module(TRAINERS[backend])
     except ModuleNotFoundError as error:
         raise RunError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
+    if precision not in module.PRECISIONS:
+        raise RunError(f"backend {backend} trains in {', '.join(module.PRECISIONS)}, not in {precision}")
+    return module
 
 
 def _tensorboard(module, folder, start, wanted):
@@ -246,8 +273,9 @@ def _tensorboard(module, folder, start, wanted):
         raise RunError(f"TensorBoard's events need {error.name}: pip install tensorboard") from error
 
 
-def _facts(recipe, minibatches):
+def _facts(recipe, beginning):
     """What a checkpoint says of its run, as JSON has it."""
+    minibatches = beginning.minibatches
     data = minibatches.data
     digest = hashlib.sha256()
     for example in data.examples:
@@ -261,6 +289,7 @@ def _facts(recipe, minibatches):
         "mean": minibatches.mean.tolist(),
         "target_means": data.means.tolist(),
         "target_stds": data.stds.tolist(),
+        "weights": beginning.weights,
     }
     return json.loads(json.dumps(facts))
 
@@ -273,6 +302,11 @@ def _check_same(path, state, facts):
     for name in ("classes", "data", "mean"):
         if state[name] != facts[name]:
             raise RunError(f"{path} was begun on other data ({name} differ); give another folder to a new run")
+    if state["weights"] != facts["weights"]:
+        raise RunError(
+            f"{path} was begun with other weights, {state['weights']}, not {facts['weights']}; give another folder to "
+            "a new run"
+        )
 
 
 def _remark(console, state, facts, start):

@@ -89,7 +89,8 @@ def longest(arrays, batches):
 def case(name, root):
     """Network, recipe, first parameters in float64, minibatches."""
     recipe = small_recipe(ITERATIONS, network=name, **CHANGES[name])
-    minibatches, arrays = prepared(Path(root), recipe)
+    beginning = prepared(Path(root), recipe)
+    minibatches, arrays = beginning.minibatches, beginning.arrays
     arrays = {key: array.astype(np.float64) for key, array in arrays.items()}
     return read_network(name), recipe, arrays, [minibatches.batch(number) for number in range(ITERATIONS)]
 

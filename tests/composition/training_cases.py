@@ -30,10 +30,10 @@ def small_recipe(iterations, **changes):
 
 
 def prepared(root, recipe, **keywords):
-    """Minibatches and first parameters."""
+    """The Beginning of a run."""
     made_up.write_devkit(root, seed=5, train=recipe.made_up_train, val=recipe.made_up_val)
     split = read_split(root, made_up.YEAR, "train", classes=made_up.CLASSES)
-    return training.prepare(recipe, split, proposals(split), **keywords)[:2]
+    return training.prepare(recipe, split, proposals(split), **keywords)
 
 
 def proposals(split):
@@ -51,7 +51,7 @@ def proposals(split):
 
 def run(backend, root, out, iterations, **keywords):
     recipe = small_recipe(iterations)
-    return training.train(recipe, *prepared(Path(root), recipe), Path(out), backend=backend, **keywords)
+    return training.train(recipe, prepared(Path(root), recipe), Path(out), backend=backend, **keywords)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,6 @@ WRONG = [
     ("bg_threshold_hi", 0.6, "at most fg_threshold, 0.5"),
     ("longest_side", 599, "at least the largest of short_sides, 600"),
     ("test_longest_side", 599, "at least the largest of test_short_sides, 600"),
-    ("warm_up", 40_001, "at most iterations, 40000"),
     ("made_up_train", 5, "0, since data is voc07"),
 ]
 

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from frcnn.repro import report
+from frcnn.repro.results import read_paper
 
 
 def lines(**changes):
@@ -24,7 +25,8 @@ def lines(**changes):
         "data": {"name": "voc07", "train": split("train"), "test": split("val")},
         "proposals": {"source": "boxes.npz", "boxes": 12, "sha256": "b" * 64},
         "weights": {"file": "w.npz", "sha256": "e" * 64, "given": ["conv1"], "drawn": ["fc6", "cls_score"]},
-        "paper": {"source": "arXiv:1504.08083v2", "table": 1, "mean": 0.669},
+        "paper": {name: read_paper()[name] for name in ("source", "table", "mean", "band", "costs", "svd")},
+        "setting": {"precision": "float32"},
         "not_comparable": ["test set: val, the paper's test"],
         "conformance": [],
         "machine": {"cores": 2},
@@ -47,7 +49,7 @@ def row(name, ap, paper):
     return {"class": name, "objects": 4, "detections": 5, "11-point": ap, "area": ap, "paper": paper}
 
 
-def run(backend, ap, reached):
+def run(backend, ap, reached, svd=None):
     return {
         "kind": "run",
         "backend": backend,
@@ -60,7 +62,8 @@ def run(backend, ap, reached):
         "sha256": "d" * 64,
         "losses": {"first": 2.0, "mean_of_last": 1.0, "last": 7},
         "mistakes": {},
-        "seconds": {"training": 3.0},
+        "svd": svd,
+        "seconds": {"training": 3.5} | dict.fromkeys(report.AN_IMAGE, 0.25) | {"by SVD, a photograph": 0.5},
     }
 
 
@@ -111,14 +114,27 @@ def test_every_figure_stands_beside_the_other_framework_s_and_the_paper_s(tmp_pa
     assert cells(text, "ball") == [["ball", "4", "-", "-", "-"]]
     assert cells(text, "**mean**") == [["**mean**", "", "**30.0**", "**20.0**", "**66.9**"]]
     assert [row[-3:] for row in cells(text, "torch")[:1] + cells(text, "tf")[:1]] == [
-        ["25.0", "reached", "66.9 (not comparable)"],
-        ["25.0", "missed", "66.9 (not comparable)"],
+        ["25.0", "reached", "66.9 (67.0 to 67.4 by seed; not comparable)"],
+        ["25.0", "missed", "66.9 (67.0 to 67.4 by seed; not comparable)"],
     ]
     assert "The backends' means are 10.0 points apart" in text
     assert "- test set: val, the paper's test" in text
     for fact in ("`" + "e" * 64 + "`", "initialised, not pre-trained: fc6, cls_score", "seed 3, 7 iterations"):
         assert fact in text
     assert "conformance reports: none was given" in text
+
+
+def test_costs_stand_above_the_paper_s_with_what_svd_takes_and_gives():
+    own = lines()
+    own[1] |= {"svd": {"ranks": {"fc6": 9}, "mean": {"11-point": 0.28, "area": 0.2}}}
+    text = report.as_markdown([*own, report.footer(own)])
+    assert cells(text, "torch, cpu, float32") == [
+        ["torch, cpu, float32", "0.00", "2.00", "1.000", "0.500", "28.0", "2.0"]
+    ]
+    assert cells(text, "tf, cpu, float32") == [["tf, cpu, float32", "0.00", "2.00", "1.000", "-", "-", "-"]]
+    paper = "the paper, one Nvidia K40, float32"
+    assert cells(text, paper) == [[paper, "9.50", "1.17", "0.320", "0.220", "66.6", "0.3"]]
+    assert "By SVD: fc6 with 9 singular values; the paper's: fc6 with 1024 singular values, fc7 with 256" in text
 
 
 def test_a_setting_that_is_the_paper_s_is_said_to_be_and_conformance_reports_are_named():
@@ -142,7 +158,7 @@ def test_the_page_has_the_same_tables_and_a_name_with_html_in_it_stays_text():
     evil = lines(proposals={"source": "<script>alert(1)</script>.npz", "boxes": 1, "sha256": "0"})
     page, tags = report.as_html(report.as_markdown([*evil, report.footer(evil)])), Tags()
     tags.feed(page)
-    assert tags.found.count("table") == 3
+    assert tags.found.count("table") == 4
     assert "script" not in tags.found
     assert "&lt;script&gt;" in page
 

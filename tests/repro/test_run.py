@@ -162,9 +162,14 @@ def test_without_data_there_are_three_lines_that_say_what_to_do(tmp_path, root):
 
 
 def test_a_request_that_is_wrong_is_refused_before_anything_is_made(tmp_path):
-    result = typed("--tier", "instant", "--iterations", "3", "--out", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "warm_up is 100; it must be at most iterations, 3" in result.stderr
+    for words, said in (
+        (("--svd", "fc8=3"), "fc8 is no fully connected layer of I; those are fc6"),
+        (("--svd", "fc6=100000"), "singular values; 100000 cannot be kept"),
+        (("--precision", "bfloat16", "--backend", "tf"), "backend tf trains in float32, tf32, not in bfloat16"),
+    ):
+        result = typed("--tier", "instant", *words, "--out", tmp_path / "out")
+        assert result.exit_code == 2
+        assert said in result.stderr
     (tmp_path / "torch.jsonl").write_text("{}\n")
     result = typed("--tier", "instant", "--conformance", tmp_path / "torch.jsonl", "--out", tmp_path / "out")
     assert result.exit_code == 2
@@ -194,3 +199,14 @@ def test_conformance_reports_reach_the_run_with_backend_version_verdict_and_id(t
     (own,) = asked
     assert own.conformance == ({"backend": "torch", "version": "torch 2.13.0", **foot},)
     assert (own.recipe.seed, own.tier, list(own.devices), own.out) == (5, "instant", ["torch"], tmp_path)
+
+
+def test_a_run_with_svd_is_tested_twice_and_its_report_says_what_that_cost(tmp_path):
+    own = request(tmp_path / "cut", small(), ranks={"fc6": 5})
+    run.run(own)
+    line = report.read(own.out / "report.jsonl")[1]
+    tables = [json.loads((own.out / "torch" / name / "results.json").read_text()) for name in ("test", "svd")]
+    assert [table["setting"]["svd"] for table in tables] == [[], ["fc6=5"]]
+    assert line["svd"] == {"ranks": {"fc6": 5}, "mean": {m: tables[1]["mean"][m] for m in ("11-point", "area")}}
+    assert line["seconds"]["by SVD, a photograph"] == sum(tables[1]["seconds_an_image"].values())
+    assert "By SVD: fc6 with 5 singular values" in (own.out / "report.md").read_text()

@@ -84,7 +84,7 @@ def test_a_picture_is_drawn_with_what_is_found_in_it(trained, tmp_path):
     [
         (["--svd", "fc6"], 2, "such as fc6=1024"),
         (["--svd", "fc7=2"], 1, "fc7 is no fully connected layer of I"),
-        (["--svd", "fc6=9999"], 1, "t must be a whole number in 1..128"),
+        (["--svd", "fc6=9999"], 1, "fc6 has 128 singular values; 9999 cannot be kept"),
         (["--split", "other"], 1, "other.txt does not exist"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_checkpoint_that_is_cut_short_is_left_out_with_a_remark_and_the_one_be
 
 def test_frozen_layers_keep_their_bits_and_all_others_move(root):
     recipe = small_recipe(3, frozen=["conv1", "conv3"])
-    minibatches, arrays = prepared(root, recipe)
+    minibatches, arrays = beginning_of(root, recipe)
     trainer = Trainer(NETWORK, recipe, arrays)
     for number in range(2):
         trainer.step(minibatches.batch(number), 0.01)
@@ -123,7 +123,7 @@ def test_frozen_layers_keep_their_bits_and_all_others_move(root):
 
 def test_an_update_is_the_reference_s_with_biases_twice_as_fast_and_without_decay(root):
     recipe = small_recipe(2)
-    minibatches, arrays = prepared(root, recipe)
+    minibatches, arrays = beginning_of(root, recipe)
     arrays = {name: array + np.float32(0.25) for name, array in arrays.items()}  # biases of 0 would not decay anyway
     batch, rate = minibatches.batch(0), 0.01
     plain = Trainer(NETWORK, recipe.changed(momentum=0, weight_decay=0, bias_lr_mult=1), arrays)
@@ -141,7 +141,7 @@ def test_an_update_is_the_reference_s_with_biases_twice_as_fast_and_without_deca
 
 def test_a_velocity_that_is_given_is_gone_on_from(root):
     recipe = small_recipe(2)
-    minibatches, arrays = prepared(root, recipe)
+    minibatches, arrays = beginning_of(root, recipe)
     whole, first = Trainer(NETWORK, recipe, arrays), Trainer(NETWORK, recipe, arrays)
     for number in range(2):
         whole.step(minibatches.batch(number), 0.01)
@@ -150,6 +150,12 @@ def test_a_velocity_that_is_given_is_gone_on_from(root):
     second.step(minibatches.batch(1), 0.01)
     for name, array in whole.arrays().items():
         np.testing.assert_array_equal(second.arrays()[name], array)
+
+
+def beginning_of(root, recipe):
+    """Minibatches and first parameters."""
+    beginning = prepared(root, recipe)
+    return beginning.minibatches, beginning.arrays
 
 
 class Poisoned:
@@ -166,29 +172,30 @@ class Poisoned:
 
 def test_a_loss_that_is_no_number_stops_the_run_with_the_minibatch_saved(root, tmp_path):
     recipe = small_recipe(20)
-    minibatches, arrays = prepared(root, recipe)
+    beginning = prepared(root, recipe)
+    poisoned = dataclasses.replace(beginning, minibatches=Poisoned(beginning.minibatches, 6))
     with pytest.raises(training.Diverged, match=r"iteration 7 is nan; its minibatch is in .*stopped_000007\.npz"):
-        training.train(recipe, Poisoned(minibatches, 6), arrays, tmp_path / "run")
-    saved, batch = np.load(tmp_path / "run" / "stopped_000007.npz"), minibatches.batch(6)
+        training.train(recipe, poisoned, tmp_path / "run")
+    saved, batch = np.load(tmp_path / "run" / "stopped_000007.npz"), beginning.minibatches.batch(6)
     np.testing.assert_array_equal(saved["rois"], batch.rois)
     assert np.isnan(saved["images"]).all()
     assert newest(tmp_path / "run") == 4
-    ended = training.train(recipe, minibatches, arrays, tmp_path / "run", resume=True)
+    ended = training.train(recipe, beginning, tmp_path / "run", resume=True)
     assert ended.iteration == 20
 
 
 def test_a_loss_that_stays_far_above_that_of_guessing_stops_the_run(root, tmp_path):
     recipe = small_recipe(40, learning_rate=1e-6)
-    minibatches, arrays = prepared(root, recipe)
-    arrays["cls_score/b"] = np.float32([0, 0, 0, 0, 0, 500])  # of a class that few RoIs have
+    beginning = prepared(root, recipe)
+    beginning.arrays["cls_score/b"] = np.float32([0, 0, 0, 0, 0, 500])  # of a class that few RoIs have
     with pytest.raises(training.Diverged, match=r"the mean loss of the last 20 iterations is .*at iteration 20"):
-        training.train(recipe, minibatches, arrays, tmp_path / "run")
+        training.train(recipe, beginning, tmp_path / "run")
     assert (tmp_path / "run" / "stopped_000020.npz").exists()
 
 
 def test_sigint_ends_the_iteration_writes_a_checkpoint_and_the_run_goes_on_from_it(alone, root, tmp_path):
     recipe = small_recipe(60)
-    minibatches, arrays = prepared(root, recipe)
+    beginning = prepared(root, recipe)
 
     class Interrupting(Poisoned):
         def batch(self, number):
@@ -197,13 +204,14 @@ def test_sigint_ends_the_iteration_writes_a_checkpoint_and_the_run_goes_on_from_
             return self.minibatches.batch(number)
 
     before = signal.getsignal(signal.SIGINT)
-    ended = training.train(recipe, Interrupting(minibatches, 13), arrays, tmp_path / "run")
+    interrupting = dataclasses.replace(beginning, minibatches=Interrupting(beginning.minibatches, 13))
+    ended = training.train(recipe, interrupting, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is before
     assert ended.interrupted
     assert 9 <= ended.iteration <= 14  # the loader is up to four minibatches ahead
     assert checkpoint.load(ended.checkpoint)[1]["iteration"] == ended.iteration
     assert len(lines_of(tmp_path / "run")) == ended.iteration
-    again = training.train(recipe, minibatches, arrays, tmp_path / "run", resume=True)
+    again = training.train(recipe, beginning, tmp_path / "run", resume=True)
     assert again.checkpoint.read_bytes() == alone[1].checkpoint.read_bytes()
 
 
@@ -213,12 +221,14 @@ def test_a_run_does_not_begin_over_another_and_does_not_go_on_as_another(alone, 
         run("torch", root, out, 60)
     recipe = small_recipe(60, momentum=0.5)
     with pytest.raises(RunError, match=r"was begun with momentum 0\.9, not 0\.5"):
-        training.train(recipe, *prepared(root, recipe), out, resume=True)
+        training.train(recipe, prepared(root, recipe), out, resume=True)
     recipe = small_recipe(60)
-    minibatches, arrays = prepared(root, recipe)
-    minibatches.mean = minibatches.mean + 1
+    beginning = prepared(root, recipe)
+    with pytest.raises(RunError, match=r"was begun with other weights, none, not w\.npz"):
+        training.train(recipe, dataclasses.replace(beginning, weights="w.npz; drawn: fc6"), out, resume=True)
+    beginning.minibatches.mean = beginning.minibatches.mean + 1
     with pytest.raises(RunError, match=r"was begun on other data \(mean differ\)"):
-        training.train(recipe, minibatches, arrays, out, resume=True)
+        training.train(recipe, beginning, out, resume=True)
     with pytest.raises(RunError, match="has 60 iterations behind it, more than the 8 asked for"):
         run("torch", root, out, 8, resume=True)
 
@@ -228,9 +238,15 @@ def test_an_unknown_backend_is_refused_by_name(root, tmp_path):
         run("caffe", root, tmp_path / "run", 2)
 
 
+def test_a_precision_that_a_backend_has_not_is_refused_before_the_run_s_folder_is_made(root, tmp_path):
+    with pytest.raises(RunError, match="backend torch trains in float32, tf32, bfloat16, not in float16"):
+        run("torch", root, tmp_path / "run", 2, precision="float16")
+    assert not (tmp_path / "run").exists()
+
+
 def test_bfloat16_is_an_option_and_another_computation(root):
     recipe = small_recipe(2)
-    minibatches, arrays = prepared(root, recipe)
+    minibatches, arrays = beginning_of(root, recipe)
     batch = minibatches.batch(0)
     full, half = (
         Trainer(NETWORK, recipe, arrays, precision=precision).step(batch, 0.01)["loss"]

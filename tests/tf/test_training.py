@@ -48,9 +48,10 @@ def test_the_first_losses_in_float32_are_those_of_float64_within_the_bound(locks
 
 def test_an_update_is_the_reference_s_and_frozen_layers_keep_their_bits(root):
     recipe = small_recipe(2, frozen=["conv2"])
-    minibatches, arrays = prepared(root, recipe)
-    arrays = {name: array + np.float32(0.25) for name, array in arrays.items()}  # biases of 0 would not decay anyway
-    batch, rate = minibatches.batch(0), 0.01
+    beginning = prepared(root, recipe)
+    # Biases of 0 would not decay anyway.
+    arrays = {name: array + np.float32(0.25) for name, array in beginning.arrays.items()}
+    batch, rate = beginning.minibatches.batch(0), 0.01
     plain = Trainer(NETWORK, recipe.changed(momentum=0, weight_decay=0, bias_lr_mult=1), arrays)
     plain.step(batch, 1.0)
     gradients = plain.arrays()  # the velocity: v = 0 v + 1 g
