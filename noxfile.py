@@ -15,6 +15,14 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install("--constraint", "constraints.txt", *requirements)
 
 
+def commit_of_checkout(session: nox.Session) -> dict[str, str]:
+    """For a report: what is installed is a copy, which does not know its commit."""
+    if not Path(".git").exists():
+        return {}
+    words = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return {"FRCNN_COMMIT": str(session.run(*words, external=True, silent=True)).strip()}
+
+
 @nox.session
 def conformance(session: nox.Session) -> None:
     """Hold every backend to the spec: nox -s conformance -- --profile quick --backend torch"""
@@ -26,11 +34,31 @@ def conformance(session: nox.Session) -> None:
 def repro_voc07(session: nox.Session) -> None:
     """Train and test Fast R-CNN end to end: nox -s repro-voc07 -- --tier instant"""
     install(session, ".[all]")
-    env = {}
-    if Path(".git").exists():  # what is installed is a copy, which does not know its commit
-        words = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-        env["FRCNN_COMMIT"] = str(session.run(*words, external=True, silent=True)).strip()
-    session.run("frcnn", "repro", "voc07", *session.posargs, env=env)
+    session.run("frcnn", "repro", "voc07", *session.posargs, env=commit_of_checkout(session))
+
+
+# Peers of the benchmark whose needs clash with ours and each other's: an environment each. torchvision's plain wheel
+# does not import beside a CPU-only torch; `--peer torchvision=PYTHON` names a Python that has one.
+PEERS = {
+    "openvino": ("openvino==2026.4.*",),
+    "onnxruntime": ("onnxruntime==1.23.*", "onnx==1.23.*"),
+    "opencv": ("opencv-python-headless==4.*",),
+    "mxnet": ("mxnet==1.9.1", "numpy<1.24"),
+}
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time RoI pooling beside its peers: nox -s bench -- roi-pool --case A --peer torchvision=/usr/bin/python3"""
+    install(session, ".[all]")
+    known = []
+    for name, requirements in PEERS.items():
+        python = Path(session.create_tmp()).resolve() / name / "bin" / "python"
+        if not python.exists():
+            session.run("python", "-m", "venv", str(python.parent.parent))
+        session.run(str(python), "-m", "pip", "install", "--quiet", *requirements, external=True)
+        known += ["--peer", f"{name}={python}"]
+    session.run("frcnn", "bench", *(session.posargs or ["roi-pool"]), *known, env=commit_of_checkout(session))
 
 
 @nox.session

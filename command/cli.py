@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn import __version__
+from frcnn.bench_commands import bench as bench_commands
 from frcnn.data_commands import data as data_commands
 from frcnn.extras import needs
 from frcnn.proposal_commands import proposals as proposal_commands
@@ -220,6 +221,7 @@ def check_vectors(folder) -> None:
 main.add_command(data_commands)
 main.add_command(proposal_commands)
 main.add_command(repro_commands)
+main.add_command(bench_commands)
 main.add_command(train_command)
 main.add_command(test_command)
 main.add_command(detect_command)

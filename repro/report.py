@@ -11,14 +11,13 @@ import importlib.metadata
 import importlib.resources
 import json
 import os
-import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 import frcnn
+from frcnn.machine import commit, machine
 from frcnn.reference.evaluation import METHODS
 from frcnn.repro.testing import PARTS
 
@@ -26,7 +25,6 @@ FORMAT = 1
 TIMES = ("started", "finished", "seconds")
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "scipy", "safetensors")
 AN_IMAGE = tuple(f"{part}, a photograph" for part in PARTS)
-COMMIT = "FRCNN_COMMIT"  # set by nox, which installs a copy outside the checkout
 
 
 class InvalidReport(ValueError):
@@ -275,30 +273,6 @@ def code_digest():
             if file.suffix in (".py", ".toml", ".h", ".cpp") and "__pycache__" not in file.parts:
                 digest.update(f"{package}/{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def commit():
-    """The commit of the checkout that this runs from, "-dirty" where it is changed; None where that is not known."""
-    if given := os.environ.get(COMMIT):
-        return given
-    here = Path(__file__).resolve().parent
-    if not (here.parent / ".git").exists():
-        return None  # an installed copy may lie in somebody else's checkout
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def machine():
-    """What ran it, without a name that would tell whose it is."""
-    info, processor = Path("/proc/cpuinfo"), platform.processor()
-    if info.exists():
-        lines = info.read_text().splitlines()
-        processor = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), processor)
-    system = {"system": platform.system(), "architecture": platform.machine(), "processor": processor}
-    return {**system, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 def file_digest(path):

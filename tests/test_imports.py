@@ -11,7 +11,6 @@ ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "triton", "tensorflow", "keras", "jax"}
 LIBRARIES = {"numpy", "scipy", "cv2", "PIL", "defusedxml", "pooch", "requests", "urllib3", "h5py", "safetensors"}
 LIBRARIES |= {"google", "matplotlib", "rich", "tabulate", "markdown_it"}
-REPRO = ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", "frcnn.cache")
 TOOLS = {
     *("numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2"),
     *("markdown_it", "defusedxml"),
@@ -27,9 +26,10 @@ RULES = {
     "backends/tf": (("frcnn.backends", "frcnn.cache"), {"numpy", "ml_dtypes", "tensorflow"}),
     "backends": (("frcnn.backends", "frcnn.reference"), {"numpy"}),
     "repro": (
-        ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", "frcnn.cache"),
+        ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", "frcnn.cache", "frcnn.machine"),
         LIBRARIES | FRAMEWORKS,
     ),
+    "benchmarks": (("frcnn.benchmarks", "frcnn.machine"), {"numpy", "rich", "tabulate", "matplotlib"}),
 }
 FORBIDDEN = {
     "conformance": ("frcnn.backends.torch", "frcnn.backends.tf", "frcnn.backends.native"),
@@ -56,7 +56,7 @@ def imported(file):
 
 def files_of(folder):
     path = ROOT / folder
-    return sorted(path.glob("*.py") if folder == "backends" else path.rglob("*.py"))
+    return sorted(path.glob("*.py") if folder in ("backends", "benchmarks") else path.rglob("*.py"))
 
 
 def within(name, packages):
@@ -114,7 +114,7 @@ def test_no_file_of_repro_but_a_framework_s_own_imports_such_a_file_at_top_level
 
 
 def test_nothing_but_the_command_imports_repro():
-    for folder in ("spec", "reference", "backends", "conformance"):
+    for folder in ("spec", "reference", "backends", "conformance", "benchmarks"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             assert not any(within(name, ["frcnn.repro"]) for name in imported(file)), file.relative_to(ROOT)
 
@@ -130,6 +130,7 @@ def test_nothing_but_the_command_imports_repro():
         "frcnn.conformance.run",
         "frcnn.conformance.plugin",
         "frcnn.repro.run",
+        "frcnn.benchmarks.roi_pool",
     ],
 )
 def test_no_framework_is_imported_until_it_is_asked_for(module):

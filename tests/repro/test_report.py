@@ -1,10 +1,13 @@
 """The report of a reproduction: its id, its invariants, and how it reads."""
 
 import json
+import platform
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from frcnn import machine
 from frcnn.repro import report
 from frcnn.repro.results import read_paper
 
@@ -175,11 +178,11 @@ def test_boxes_have_another_digest_when_one_moves_to_another_photograph():
 
 
 def test_the_commit_is_what_nox_says_it_is(monkeypatch):
-    monkeypatch.setenv(report.COMMIT, "abc-dirty")
+    monkeypatch.setenv(machine.COMMIT, "abc-dirty")
     assert report.commit() == "abc-dirty"
 
 
 def test_a_header_is_json_and_does_not_say_where_it_was_made():
     text = json.dumps(report.header(tier="short"))
-    assert str(report.Path(report.__file__).parent) not in text
-    assert report.platform.node() not in text
+    assert str(Path(report.__file__).parent) not in text
+    assert platform.node() not in text

@@ -1,0 +1,1 @@
+"""Speed, measured against what a user would pick instead, in one run on the same inputs: `frcnn bench`."""

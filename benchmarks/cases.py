@@ -1,0 +1,70 @@
+"""Inputs of the RoI pooling benchmark: two cases of the paper's sizes, its dense boxes, and what grows from them.
+
+Symbols as in spec/roi-pool.md: N images, C channels, map H x W at 1/16; R RoIs of 16 to 500 by 16 to 400 pixels, whole
+within their image; P x P sub-windows.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+SCALE = 1 / 16
+WIDEST, TALLEST, SMALLEST = 500, 400, 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """Sizes of one call, float32."""
+
+    name: str
+    N: int
+    C: int
+    H: int
+    W: int
+    R: int
+    P: int
+
+    def arrays(self, mode):
+        """The call's arrays, the same for every library: features, rois, P, scale; for backward the output's grad."""
+        random = np.random.default_rng(5)
+        features = random.standard_normal((self.N, self.C, self.H, self.W), np.float32)
+        height, width = self.H / SCALE, self.W / SCALE
+        w = random.uniform(SMALLEST, min(WIDEST, width), self.R)
+        h = random.uniform(SMALLEST, min(TALLEST, height), self.R)
+        x, y = random.uniform(0, width - w), random.uniform(0, height - h)
+        image = np.sort(random.integers(0, self.N, self.R))
+        rois = np.stack([image, x, y, x + w - 1, y + h - 1], axis=1).astype(np.float32)
+        arrays = {"features": features, "rois": rois, "P": self.P, "scale": SCALE}
+        if mode == "backward":
+            arrays["grad"] = random.standard_normal((self.R, self.C, self.P, self.P), np.float32)
+        return arrays
+
+    def sizes(self):
+        return asdict(self)
+
+    @property
+    def outputs(self):
+        """Numbers in the output."""
+        return self.R * self.C * self.P**2
+
+    def bytes(self, mode):
+        """What a call has to move if each array goes through memory once.
+
+        Maps and outputs have 4 bytes a number, an argmax 4 too. Inference reads the maps and writes the output;
+        training writes the argmax besides; backward reads both and writes the maps' gradient. RoIs are next to nothing.
+        """
+        arrays = {"inference": 1, "training": 2, "training, contiguous": 2, "backward": 2}[mode]
+        return 4 * (self.N * self.C * self.H * self.W + arrays * self.outputs)
+
+
+A = Case("A", N=2, C=512, H=38, W=57, R=128, P=7)  # a minibatch of training, network L
+B = Case("B", N=1, C=512, H=38, W=57, R=2000, P=7)  # an image of testing
+DENSE = Case("dense", N=1, C=512, H=38, W=57, R=45_000, P=7)  # the paper's dense boxes, section 5.5
+CASES = {case.name: case for case in (A, B, DENSE)}
+
+GROWTH = {
+    "R": [replace(B, name=f"R={R}", R=R) for R in (16, 64, 256, 1024, 2000, 4096, 16_384, 45_000)],
+    "C": [replace(B, name=f"C={C}", C=C) for C in (16, 64, 256, 512, 1024, 2048)],
+    "P": [replace(B, name=f"P={P}", P=P) for P in (1, 2, 3, 7, 14, 28)],
+    "H W": [replace(B, name=f"HW={H * W}", H=H, W=W) for H, W in ((10, 15), (19, 28), (38, 57), (76, 114))],
+}

@@ -1,0 +1,50 @@
+"""Rounds: every library makes the same call in turn, again and again, so that what else the machine does meets all."""
+
+import math
+import statistics
+import time
+from dataclasses import dataclass, field
+
+WARM_UP = 2  # rounds that are not counted
+LEAST = 0.05  # seconds that one measurement lasts at least, of as many calls as it takes
+MOST_CALLS = 1000
+PAUSE = 0.02  # seconds, after which the threads of the library before no longer spin
+
+
+@dataclass
+class Timing:
+    """Seconds of one call, round by round; peak: bytes that one call takes, or None."""
+
+    worker: str
+    seconds: list[float] = field(default_factory=list)
+    peak: int | None = None
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self):
+        """From the fastest round to the slowest, as a share of the median."""
+        return (max(self.seconds) - min(self.seconds)) / self.median
+
+
+def interleaved(workers, rounds):
+    """Timings of workers that are prepared, by name; the first of a round is another one each time."""
+    timings = {worker.name: Timing(worker.name) for worker in workers}
+    calls = {worker.name: _calls(worker) for worker in workers}
+    for number in range(WARM_UP + rounds):
+        first = number % len(workers)
+        for worker in workers[first:] + workers[:first]:
+            time.sleep(PAUSE)
+            seconds = worker.time(calls[worker.name])
+            if number >= WARM_UP:
+                timings[worker.name].seconds.append(seconds)
+    for worker in workers:
+        timings[worker.name].peak = worker.peak()
+    return timings
+
+
+def _calls(worker):
+    worker.time(1)
+    return min(max(math.ceil(LEAST / worker.time(1)), 1), MOST_CALLS)

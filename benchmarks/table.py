@@ -1,0 +1,61 @@
+"""A benchmark's results as tables, each figure beside the others' and the machine's own limit."""
+
+import statistics
+
+
+def as_markdown(found):
+    """The first lines name machine, threads and versions; then a table a case and mode."""
+    parts = [_head(found)]
+    rows = found["rows"]
+    for place in dict.fromkeys((row["case"]["name"], row["mode"]) for row in rows):
+        own = [row for row in rows if (row["case"]["name"], row["mode"]) == place]
+        parts.append(f"## {place[0]}, {place[1]}\n\n{_sizes(own[0])}\n\n{_table(own, found['copy_bytes_a_second'])}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(found):
+    machine = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found["machine"].items())
+    versions = [
+        f"{library}: " + ", ".join(f"{name} {version}" for name, version in names.items())
+        for library, names in found["versions"].items()
+    ]
+    lines = [
+        f"machine: {machine}",
+        f"threads: {found['threads']}; rounds: {found['rounds']}; commit: {found['commit'] or 'unknown'}",
+        f"copy bandwidth, bytes read and written: {found['copy_bytes_a_second'] / 1e9:.1f} GB/s",
+        *versions,
+    ]
+    return f"# {found['benchmark']}, {found['started']}\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _sizes(row):
+    case = row["case"]
+    sizes = ", ".join(f"{name} = {value}" for name, value in case.items() if name != "name")
+    return f"{sizes}; float32; {row['bytes'] / 1e6:.1f} MB if each array goes through memory once."
+
+
+def _table(rows, copied):
+    from tabulate import tabulate
+
+    timed = [row for row in rows if row["seconds"]]
+    fastest = min((statistics.median(row["seconds"]) for row in timed), default=None)
+    lines = []
+    for row in sorted(timed, key=lambda row: statistics.median(row["seconds"])):
+        median = statistics.median(row["seconds"])
+        rate = row["bytes"] / median
+        lines.append(
+            [
+                row["library"],
+                f"{1e3 * median:.3g}",
+                f"{100 * (max(row['seconds']) - min(row['seconds'])) / median:.0f} %",
+                f"{median / fastest:.2f}",
+                f"{rate / 1e9:.2f}",
+                f"{100 * rate / copied:.0f} %",
+                "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}",
+                "-" if row["agrees"] is None else f"{100 * row['agrees']:.2f} %",
+            ]
+        )
+    headings = ["library", "ms", "spread", "times the fastest", "GB/s", "of the copy", "peak MB", "agrees"]
+    text = tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=["left"] + ["right"] * 7)
+    lacking = [f"- {row['library']}: {row['lacks']}" for row in rows if row["lacks"]]
+    return "\n".join([text, *([""] if lacking else []), *lacking])

@@ -1,0 +1,90 @@
+"""The other end of workers/serve.py: a library in a process of its own, asked to prepare calls and to time them."""
+
+import json
+import os
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+
+class WorkerError(RuntimeError):
+    """A worker that does not start, or that died; the sentence names it and what it said last."""
+
+
+def names():
+    """The libraries that there is a worker for."""
+    folder = resources.files("frcnn.benchmarks.workers")
+    found = (file.name for file in folder.iterdir())
+    return sorted(name[5:-3].replace("_", "-") for name in found if name.startswith("with_") and name.endswith(".py"))
+
+
+class Worker:
+    """A library's worker, in a `with` block.
+
+    name: of `names()`. python: the interpreter that has the library. threads: how many the library may use.
+    log: a folder for what the library prints.
+
+    `versions` is what it says of itself. Raises WorkerError naming it where it does not start or dies.
+    """
+
+    def __init__(self, name, python, threads, log):
+        self.name = name
+        file = resources.files("frcnn.benchmarks.workers") / f"with_{name.replace('-', '_')}.py"
+        self.log = Path(log) / f"{name}.log"
+        surroundings = {name: str(threads) for name in ("OMP_NUM_THREADS", "FRCNN_BENCH_THREADS")}
+        with self.log.open("w") as log_file:
+            self._process = subprocess.Popen(
+                [str(python), str(file)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                text=True,
+                env={**os.environ, **surroundings},
+            )
+        self.versions = self._answer()["versions"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.kill()
+        self._process.wait()
+
+    def prepare(self, case_file, mode):
+        """Have the call ready. Returns why the library has no such call, or None."""
+        return self._ask(do="prepare", case=str(case_file), mode=mode).get("lacks")
+
+    def time(self, calls):
+        """Seconds of one call, the mean of so many."""
+        return self._ask(do="time", calls=calls)["seconds"]
+
+    def peak(self):
+        """Bytes that one call needs beside what is there, or None."""
+        return self._ask(do="peak")["bytes"]
+
+    def answer(self, to):
+        """Make the call and have its result written, as .npy."""
+        self._ask(do="answer", to=str(to))
+
+    def release(self):
+        """Have nothing kept of the call."""
+        self._ask(do="release")
+
+    def _ask(self, **request):
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._fail()
+        return self._answer()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else self._fail()
+
+    def _fail(self):
+        status = self._process.wait()
+        said = self.log.read_text(errors="replace").strip().splitlines()
+        raise WorkerError(f"worker {self.name} ended with status {status}: {said[-1] if said else 'it said nothing'}")

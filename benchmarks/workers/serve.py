@@ -1,0 +1,89 @@
+"""What every worker of `frcnn bench` does: it prepares calls of one library, makes them and times them, as it is told.
+
+A worker runs in the Python that has its library, which needs NumPy and nothing of frcnn. It reads a JSON object a line
+from standard input and answers each with one; what the library itself prints goes to standard error.
+
+    {"do": "prepare", "case": FILE, "mode": NAME}   {} or {"lacks": WHY}     arrays of the .npz, a mode of the benchmark
+    {"do": "time", "calls": N}                      {"seconds": S}           of one call, the mean of N
+    {"do": "peak"}                                  {"bytes": B}             what one call needs beside what is there
+    {"do": "answer", "to": FILE}                    {}                       the call's result, as .npy
+    {"do": "release"}                               {}                       nothing is kept of the case
+
+The first line, before any request, is {"versions": {NAME: VERSION}}.
+"""
+
+import gc
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+THREADS = int(os.environ.get("FRCNN_BENCH_THREADS", "1"))
+
+
+class Lacks(Exception):
+    """The library has no such call; the sentence says why."""
+
+
+def serve(versions, make):
+    """Answer requests until standard input ends.
+
+    versions: what is measured, name -> version. make: (case, mode) -> a function without arguments that makes the call
+    and returns its result, an array or what np.asarray takes, once it is there. It raises Lacks.
+    """
+    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+        os.dup2(2, 1)
+        print(json.dumps({"versions": versions}), file=answers)
+        call = None
+        for line in sys.stdin:
+            request = json.loads(line)
+            answer = {}
+            match request["do"]:
+                case "prepare":
+                    try:
+                        call = _prepared(make, request)
+                    except Lacks as error:
+                        answer = {"lacks": str(error)}
+                case "time":
+                    answer = {"seconds": timed(call, request["calls"])}
+                case "peak":
+                    answer = {"bytes": peak(call)}
+                case "answer":
+                    np.save(request["to"], np.asarray(call()))
+                case "release":
+                    call = None
+                    gc.collect()
+            print(json.dumps(answer), file=answers)
+
+
+def _prepared(make, request):
+    with np.load(request["case"]) as stored:
+        case = {name: stored[name] for name in stored.files}
+    return make({name: array if array.ndim else array.item() for name, array in case.items()}, request["mode"])
+
+
+def timed(call, calls):
+    """Seconds of one call, the mean of so many. A result is let go of before the next call, as a loop would do."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - began) / calls
+
+
+def peak(call):
+    """Bytes that one call takes at most beside what the process holds already; None where Linux does not tell."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+        before = _status("VmRSS")
+        call()
+        return max(_status("VmHWM") - before, 0)
+    except OSError:
+        return None
+
+
+def _status(field):
+    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])

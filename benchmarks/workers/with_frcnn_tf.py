@@ -1,0 +1,40 @@
+"""frcnn's TensorFlow backend, as a user calls it; channels are last in TensorFlow."""
+
+import numpy as np
+import tensorflow as tf
+from serve import THREADS, Lacks, serve
+
+import frcnn
+from frcnn.backends.tf import operator, roi_pool
+
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def make(case, mode):
+    if mode == "training, contiguous":
+        raise Lacks("TensorFlow's maps have their channels last")
+    features, rois, P, scale = channels_last(case["features"]), tf.constant(case["rois"]), case["P"], case["scale"]
+    if mode == "backward":
+        _, argmax = operator.roi_pool_with_argmax(features, rois, P, scale, "exact", validate=True, with_argmax=True)
+        grad, size = channels_last(case["grad"]), features.shape.as_list()
+        return lambda: ChannelsFirst(operator.roi_pool_backward(grad, argmax, rois, size, scale, "exact"))
+    differentiable = mode != "inference"
+    return lambda: ChannelsFirst(roi_pool(features, rois, P, scale, differentiable=differentiable))
+
+
+def channels_last(array):
+    return tf.constant(np.ascontiguousarray(array.transpose(0, 2, 3, 1)))
+
+
+class ChannelsFirst:
+    """The result, turned round only where it is asked for."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __array__(self, dtype=None, copy=None):
+        return self.tensor.numpy().transpose(0, 3, 1, 2)
+
+
+serve({"frcnn": frcnn.__version__, "tensorflow": tf.__version__}, make)

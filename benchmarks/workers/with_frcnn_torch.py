@@ -1,0 +1,37 @@
+"""frcnn's torch backend, as a user calls it."""
+
+import torch
+from serve import THREADS, serve
+
+import frcnn
+from frcnn.backends.torch import roi_pool
+
+torch.set_num_threads(THREADS)
+
+
+def make(case, mode):
+    features, rois, P, scale = (
+        torch.from_numpy(case["features"]),
+        torch.from_numpy(case["rois"]),
+        case["P"],
+        case["scale"],
+    )
+    if mode != "training, contiguous":
+        features = features.contiguous(memory_format=torch.channels_last)
+    if mode == "inference":
+
+        def infer():
+            with torch.inference_mode():
+                return roi_pool(features, rois, P, scale)
+
+        return infer
+    if mode == "backward":
+        grad = torch.from_numpy(case["grad"]).contiguous(memory_format=torch.channels_last)
+        _, argmax = torch.ops.frcnn.roi_pool(features, rois, P, P, scale, "exact", True, True)
+        size = features.shape
+        return lambda: torch.ops.frcnn.roi_pool_backward(grad, argmax, rois, size, scale, "exact", True)
+    features.requires_grad_()
+    return lambda: roi_pool(features, rois, P, scale).detach()
+
+
+serve({"frcnn": frcnn.__version__, "torch": torch.__version__}, make)

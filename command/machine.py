@@ -1,0 +1,40 @@
+"""Where a run was made: the machine, without a name that would tell whose it is, and the commit."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+COMMIT = "FRCNN_COMMIT"  # set by nox, which installs a copy outside the checkout
+
+
+def machine() -> dict:
+    """Processor, cores, memory, system and Python, as a report has them."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this runs from, "-dirty" where it is changed; None where that is not known."""
+    if given := os.environ.get(COMMIT):
+        return given
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None  # an installed copy may lie in somebody else's checkout
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,156 @@
+"""The benchmark's harness runs, and its numbers add up. How fast anything is, no test says."""
+
+import json
+import statistics
+import sys
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from frcnn.benchmarks import growth, roi_pool, rounds
+from frcnn.benchmarks.cases import CASES, GROWTH, A, Case
+from frcnn.benchmarks.table import as_markdown
+from frcnn.benchmarks.worker import Worker, WorkerError, names
+from frcnn.cli import main
+
+TINY = Case("tiny", N=2, C=3, H=10, W=12, R=5, P=2)
+MACHINE = {"benchmark": "RoI pooling", "started": "now", "commit": None, "machine": {"cores": 2}}
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Copying and torch, in every mode of a call that is over at once."""
+    pythons = dict.fromkeys(("copy", "frcnn-torch"), sys.executable)
+    found = roi_pool.measure(pythons, [TINY], roi_pool.MODES, 2, 1, Console(quiet=True))
+    return MACHINE | {"threads": 1, "rounds": 2} | found
+
+
+def test_every_mode_is_timed_as_often_as_asked_with_its_bytes_and_its_peak(measured):
+    assert [row["mode"] for row in measured["rows"]] == list(roi_pool.MODES)
+    maps, outputs = 2 * 3 * 10 * 12, 5 * 3 * 2 * 2
+    for row, arrays in zip(measured["rows"], (1, 2, 2, 2), strict=True):
+        assert len(row["seconds"]) == 2
+        assert all(seconds > 0 for seconds in row["seconds"])
+        assert row["bytes"] == 4 * (maps + arrays * outputs)
+        assert row["peak_bytes"] is None or row["peak_bytes"] >= 0
+        assert row["lacks"] is None
+    assert set(measured["versions"]) == {"copy", "frcnn-torch"}
+    assert measured["copy_bytes_a_second"] > 0
+
+
+def test_the_table_says_bytes_a_second_and_their_share_of_a_copy(measured):
+    rows = [
+        measured["rows"][0] | {"library": name, "seconds": seconds} for name, seconds in (("a", [1, 3]), ("b", [4]))
+    ]
+    rows.append(rows[0] | {"library": "c", "seconds": None, "peak_bytes": None, "lacks": "it has none"})
+    rows = [row | {"bytes": 8e9, "agrees": 0.5, "peak_bytes": 3e6} for row in rows]
+    text = as_markdown(measured | {"rows": rows, "copy_bytes_a_second": 16e9})
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    assert cells[2:] == [
+        ["a", "2e+03", "100 %", "1.00", "4.00", "25 %", "3", "50.00 %"],
+        ["b", "4e+03", "0 %", "2.00", "2.00", "12 %", "3", "50.00 %"],
+    ]
+    assert "- c: it has none" in text
+
+
+class Fake:
+    """A worker whose call takes a second at first, then two: two calls each to count, two rounds each to warm up."""
+
+    def __init__(self, name, asked, lacks=None):
+        self.name, self.asked, self.lacks = name, asked, lacks
+
+    def prepare(self, case_file, mode):
+        return self.lacks
+
+    def time(self, calls):
+        self.asked.append(self.name)
+        return 1.0 if len(self.asked) <= 8 else 2.0
+
+    def peak(self):
+        return 7
+
+    def release(self):
+        pass
+
+
+def test_a_library_without_a_mode_says_why_and_has_no_figure(tmp_path):
+    rows = roi_pool.rows_of(TINY, "inference", [Fake("a", [], "it has none"), Fake("b", [])], tmp_path / "case.npz", 6)
+    assert [(row["library"], row["lacks"]) for row in rows] == [("a", "it has none"), ("b", None)]
+    assert rows[0]["seconds"] is None
+    assert len(rows[1]["seconds"]) == 6
+
+
+def test_calls_too_large_to_be_held_side_by_side_are_made_one_library_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(roi_pool, "TOO_LARGE", 1)
+    asked: list = []
+    roi_pool.rows_of(TINY, "inference", [Fake("a", asked), Fake("b", asked)], tmp_path / "case.npz", 3)
+    assert "".join(asked) == "a" * 7 + "b" * 7
+
+
+def test_a_worker_that_does_not_start_or_dies_is_named_with_its_last_words(tmp_path):
+    with pytest.raises(WorkerError, match=r"worker openvino ended with status 1: ModuleNotFoundError.*openvino"):
+        Worker("openvino", sys.executable, 1, tmp_path)
+    with Worker("copy", sys.executable, 1, tmp_path) as copy, pytest.raises(WorkerError, match="worker copy ended"):
+        copy.prepare(tmp_path / "absent.npz", "copy")
+
+
+def test_libraries_take_turns_and_the_first_rounds_are_not_counted():
+    asked: list = []
+    timings = rounds.interleaved([Fake("a", asked), Fake("b", asked)], 3)
+    assert "".join(asked[4:]) == "abba" + "abbaab"
+    assert timings["a"].seconds == timings["b"].seconds == [2.0] * 3
+    assert (timings["a"].median, timings["a"].spread, timings["a"].peak) == (2.0, 0.0, 7)
+
+
+def test_the_exponent_of_a_power_is_found():
+    rows = [{"case": case.sizes(), "seconds": [3 * case.R**1.5]} for case in GROWTH["R"]]
+    assert growth.fitted(rows, "R") == pytest.approx(1.5, abs=1e-9)
+    assert growth.size_of(A.sizes(), "H W") == A.H * A.W
+    assert growth.size_of(A.sizes(), "P") == A.P**2
+
+
+def test_a_plot_of_growth_is_a_png_and_an_svg(tmp_path):
+    rows = [
+        {"case": case.sizes(), "seconds": [case.R / 1e6], "library": "a", "mode": "inference"} for case in GROWTH["R"]
+    ]
+    growth.plot(tmp_path / "plot", {"R": rows, "C": []})
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    assert "</svg>" in (tmp_path / "plot.svg").read_text()
+
+
+def test_rois_are_whole_within_their_images_and_as_large_as_said():
+    for case in (A, TINY):
+        rois = case.arrays("inference")["rois"]
+        assert rois.shape == (case.R, 5)
+        assert set(rois[:, 0]) <= set(range(case.N))
+        sides = rois[:, 3:] - rois[:, 1:3] + 1
+        assert (rois[:, 1:3] >= 0).all()
+        assert (rois[:, 3:] <= [case.W * 16 - 1 + 1e-3, case.H * 16 - 1 + 1e-3]).all()
+        assert (sides >= 15.99).all()
+    assert (sides <= [192.01, 160.01]).all()
+    assert "grad" in TINY.arrays("backward")
+
+
+def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
+    monkeypatch.setitem(CASES, "A", TINY)
+    words = ("bench", "roi-pool", "--case", "A", "--mode", "inference", "--library", "frcnn-torch", "--rounds", "1")
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "new" / "found")])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "new" / "found.json").read_text())
+    (row,) = found["rows"]
+    assert row["case"] == TINY.sizes()
+    assert f"{1e3 * statistics.median(row['seconds']):.3g}" in result.stdout
+    assert (tmp_path / "new" / "found.md").read_text() in result.stdout
+
+
+def test_what_there_is_not_is_refused_by_name():
+    for words, said in (
+        (("--case", "Z"), "'Z' is none of A, B, dense"),
+        (("--mode", "fast"), "'fast' is none of inference, training"),
+        (("--peer", "caffe=python"), "'caffe=python' must be one of copy, frcnn-tf"),
+    ):
+        result = CliRunner().invoke(main, ["bench", "roi-pool", *words])
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert {"openvino", "torchvision", "mxnet"} <= set(names())
