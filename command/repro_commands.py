@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import Rank
+from frcnn.repro_help import Rank, let_threads_sleep
 
 _FILE = click.Path(path_type=Path)
 
@@ -61,6 +61,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong or there are no data, 130
     where Ctrl-C stopped training.
     """
+    let_threads_sleep()
     from rich.console import Console
 
     from frcnn.backends import UnavailableBackend

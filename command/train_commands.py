@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import proposals
+from frcnn.repro_help import let_threads_sleep, proposals
 
 _FILE = click.Path(path_type=Path)
 
@@ -41,6 +41,7 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
     Ctrl-C ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the loss is no
     number or grows; the minibatch is saved.
     """
+    let_threads_sleep()
     from rich.console import Console
 
     from frcnn.repro import training

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 import training_cases
@@ -11,6 +12,7 @@ from frcnn.cli import main
 from frcnn.repro import made_up
 from frcnn.repro.proposals import write_npz
 from frcnn.repro.voc import read_split
+from frcnn.repro_help import let_threads_sleep
 
 
 @pytest.fixture
@@ -52,3 +54,12 @@ def test_a_recipe_that_is_none_is_a_usage_error_that_lists_those_there_are(tmp_p
     result = CliRunner().invoke(main, ["train", "swift", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "'swift' is no recipe" in result.stderr
+
+
+def test_openmp_s_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
