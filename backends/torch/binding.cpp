@@ -14,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "pages.h"
 #include "roi_pool.h"
 
 namespace {
@@ -59,6 +60,12 @@ bool is_channels_last(const Tensor& tensor) {
   return tensor.is_contiguous(MemoryFormat::ChannelsLast) && !tensor.is_contiguous();
 }
 
+Tensor fresh(at::IntArrayRef shape, const at::TensorOptions& options, MemoryFormat layout) {
+  const Tensor tensor = at::empty(shape, options, layout);
+  frcnn::wish_for_large_pages(tensor.mutable_data_ptr(), tensor.nbytes());
+  return tensor;
+}
+
 // One RoI's (bins, C) as (C, bins).
 template <class Element>
 void turn(const Element* from, int64_t bins, int64_t C, Element* to) {
@@ -93,9 +100,9 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   const bool last = is_channels_last(input);
   const auto layout = last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
   const std::vector<int64_t> shape = {problem.R, problem.C, P_h, P_w};
-  const Tensor output = at::empty(shape, input.options(), layout);
+  const Tensor output = fresh(shape, input.options(), layout);
   const auto indices = input.options().dtype(at::kInt);
-  const Tensor argmax = with_argmax ? at::empty(shape, indices, layout) : at::empty({0}, indices);
+  const Tensor argmax = with_argmax ? fresh(shape, indices, layout) : at::empty({0}, indices);
   if (output.numel() == 0) return {output, argmax};
 
   int64_t cells = 0;
@@ -130,7 +137,7 @@ Tensor backward(const Tensor& grad, const Tensor& argmax, const Tensor& boxes, a
   const Tensor gradients = grad.contiguous(MemoryFormat::ChannelsLast);
   const Tensor places = argmax.contiguous(MemoryFormat::ChannelsLast);
   check_argmax(problem, places);
-  const Tensor sums = at::empty(input_size, grad.options(), MemoryFormat::ChannelsLast);
+  const Tensor sums = fresh(input_size, grad.options(), MemoryFormat::ChannelsLast);
   at::parallel_for(0, sums.numel() == 0 ? 0 : frcnn::backward_units(problem), 1, [&](int64_t begin, int64_t end) {
     frcnn::backward(problem, rois.data(), gradients.const_data_ptr(), places.const_data_ptr<int32_t>(),
                     sums.mutable_data_ptr(), begin, end);
