@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import Rank, let_threads_sleep
+from frcnn.repro_help import PROPOSALS, Rank, let_threads_sleep
 
 _FILE = click.Path(path_type=Path)
 
@@ -36,7 +36,7 @@ def repro() -> None:
 )
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder; instant makes its own images.")
 @click.option("--weights", type=_FILE, help="Pre-trained on ImageNet: .npz, .pth, .h5 or .caffemodel.")
-@click.option("--proposals", type=_FILE, help=".npz, or the original's .mat.  [default: selective search]")
+@click.option("--proposals", type=_FILE, help=PROPOSALS)
 @click.option("--train-set", help="The list to train on: train, trainval, ...  [default: the recipe's]")
 @click.option("--test-set", help="The list to test on: val, test, ...  [default: the recipe's]")
 @click.option("--out", type=_FILE, help="A folder.  [default: reports/repro-voc07-TIER-TIME]")

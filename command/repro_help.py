@@ -6,6 +6,9 @@ import os
 
 import click
 
+PROPOSALS = """.npz, or the original's .mat.  [default: selective_search_fast.npz, or whatever mode the recipe names,
+beside the VOCdevkit folder; where there is none, selective search]"""
+
 
 def let_threads_sleep() -> None:
     """Have OpenMP's threads wait asleep; a framework reads this when it is imported, so call it before.
@@ -26,13 +29,3 @@ class Rank(click.ParamType):
         if not (layer and rank.isdecimal() and int(rank)):
             self.fail(f"{value!r} must be a layer and how many singular values are kept, such as fc6=1024", param, ctx)
         return layer, int(rank)
-
-
-def proposals(recipe, split, file, console):
-    """Those of the file, or where none was given the recipe's selective search."""
-    from frcnn.repro.proposals import read_file
-    from frcnn.repro.selective_search import selective_search
-
-    if file is None:
-        return selective_search(split, recipe.proposals, progress=console)
-    return read_file(file, [photograph.id for photograph in split.photographs])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import Rank, proposals
+from frcnn.repro_help import PROPOSALS, Rank
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
@@ -22,7 +22,7 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
 @click.option("--voc-root", type=_FILE, required=True, help="A VOCdevkit folder, which holds VOC2007 or the like.")
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
 @click.option("--split", "name", help="val, test, ...  [default: the recipe's test_set]")
-@click.option("--proposals", "file", type=_FILE, help=".npz, or the original's .mat.  [default: selective search]")
+@click.option("--proposals", "file", type=_FILE, help=PROPOSALS)
 @click.option(
     "--bad",
     type=click.Choice(["error", "skip"]),
@@ -41,6 +41,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
     from rich.console import Console
 
     from frcnn.repro import model, testing
+    from frcnn.repro.boxes import boxes_for
     from frcnn.repro.recipe import RecipeError, read_recipe
     from frcnn.repro.run import YEARS
     from frcnn.repro.test_folder import setting_of, write_test
@@ -58,7 +59,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:
             click.echo(f"left out: {photograph}: {reason}", err=True)
-        boxes = proposals(asked, split, file, console)
+        boxes, _ = boxes_for([split], asked.proposals, file, console)
 
         def tested(network, arrays, folder, own, whole=None):
             found = testing.detect_split(network, arrays, split, boxes, asked, backend, console, device=device)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import let_threads_sleep, proposals
+from frcnn.repro_help import PROPOSALS, let_threads_sleep
 
 _FILE = click.Path(path_type=Path)
 
@@ -27,7 +27,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder.  [default for made-up data: made in OUT/data]")
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
 @click.option("--split", "name", help="train, val, ...  [default: the recipe's train_set]")
-@click.option("--proposals", "file", type=_FILE, help=".npz, or the original's .mat.  [default: selective search]")
+@click.option("--proposals", "file", type=_FILE, help=PROPOSALS)
 @click.option("--weights", type=_FILE, help="Pre-trained: .npz, .pth, .h5 or .caffemodel.  [default: drawn weights]")
 @click.option("--out", type=_FILE, required=True, help="Folder for checkpoints and metrics.")
 @click.option("--resume", is_flag=True, help="Go on from OUT's newest whole checkpoint.")
@@ -45,6 +45,7 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
     from rich.console import Console
 
     from frcnn.repro import training
+    from frcnn.repro.boxes import boxes_for
     from frcnn.repro.proposals import ProposalsError
     from frcnn.repro.recipe import RecipeError, read_recipe
     from frcnn.repro.run import YEARS
@@ -61,7 +62,8 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
         )
     try:
         split = _split(asked, voc_root or _made_up(asked, out), year or YEARS[asked.data], name or asked.train_set)
-        beginning = training.prepare(asked, split, proposals(asked, split, file, console), weights)
+        boxes, _ = boxes_for([split], asked.proposals, file, console)
+        beginning = training.prepare(asked, split, boxes, weights)
         _say(console, beginning)
         ended = training.train(asked, beginning, out, console=console, **options)
     except (DevkitError, ProposalsError, ValueError) as error:

@@ -1,6 +1,6 @@
 """A reproduction, end to end: photographs and proposals, training and testing in each framework, and one report.
 
-out/data, proposals.npz       the made-up images; the boxes that were made, where none were given
+out/data, proposals.npz       the made-up images; the boxes, where none were given
 out/<backend>/train           checkpoints and metrics, as run_folder.py has them
 out/<backend>/test, svd       see test_folder.py; svd with layers cut, where asked for
 out/losses.png                the loss of every iteration, all backends in one picture
@@ -19,13 +19,13 @@ from rich.console import Console
 
 from frcnn.backends import UnavailableBackend, load
 from frcnn.repro import made_up, report, training, voc
+from frcnn.repro.boxes import boxes_for
 from frcnn.repro.loss_curve import loss_curve
 from frcnn.repro.model import check_ranks, compressed, read_model
 from frcnn.repro.network import read_network
-from frcnn.repro.proposals import Proposals, of_split, read_file, write_npz
+from frcnn.repro.proposals import write_npz
 from frcnn.repro.recipe import Recipe
 from frcnn.repro.run_facts import facts_of
-from frcnn.repro.selective_search import selective_search
 from frcnn.repro.test_folder import cut, write_test
 from frcnn.repro.testing import detect_split
 
@@ -108,7 +108,9 @@ def run(request, console=None):
         splits = _splits(request)
     out.mkdir(parents=True, exist_ok=True)
     with clock("proposals"):
-        proposals, source = _proposals(request, splits, console)
+        proposals, source = boxes_for(splits, recipe.proposals, request.proposals, console)
+        if request.proposals is None:
+            write_npz(out / "proposals.npz", proposals)
     with clock("preparing"):
         train, test = splits
         beginning = training.prepare(recipe, train, proposals, request.weights)
@@ -148,22 +150,6 @@ def _splits(request):
         )
     names = recipe.train_set, recipe.test_set
     return [voc.read_split(root, YEARS[recipe.data], name, classes=classes) for name in names]
-
-
-def _proposals(request, splits, console):
-    """Boxes of both splits' photographs, and in words where they are from."""
-    file, mode = request.proposals, request.recipe.proposals
-    if file is None:
-        made: Proposals = {}
-        for split in splits:
-            made |= selective_search(split, mode, progress=console)
-        write_npz(request.out / "proposals.npz", made)
-        return made, f"OpenCV's selective search, {mode}"
-    found = read_file(file, [photograph.id for split in splits for photograph in split.photographs])
-    chosen: Proposals = {}
-    for split in splits:
-        chosen |= of_split(split, found)
-    return chosen, f"{file.name}, sha256 {report.file_digest(file)}"
 
 
 def _one(request, backend, device, beginning, test, proposals, setting, console):
