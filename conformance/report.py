@@ -9,7 +9,6 @@ import importlib.metadata
 import importlib.resources
 import json
 import os
-import platform
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ import jsonschema
 
 import frcnn
 from frcnn import spec
+from frcnn.machine import machine
 
 FORMAT = 1
 OUTCOMES = ("passed", "failed", "crashed", "missing", "skipped")
@@ -181,22 +181,6 @@ def suite_digest() -> str:
             if file.suffix in (".md", ".py", ".toml", ".json") and "__pycache__" not in file.parts:
                 digest.update(f"{package}/{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def machine() -> dict:
-    """What ran it, without a name that would tell whose it is."""
-    model = platform.processor()
-    if (info := Path("/proc/cpuinfo")).exists():
-        model = next(
-            (ln.partition(":")[2].strip() for ln in info.read_text().splitlines() if ln.startswith("model name")), model
-        )
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "processor": model,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    }
 
 
 def now() -> str:

@@ -1,5 +1,6 @@
 import sys
 from pathlib import Path
 
-# What test_composition.py shares with its namesake in tf/, which runs in a process of its own.
-sys.path.insert(0, str(Path(__file__).parent / "composition"))
+# What tests share with those in tf/, which run in a process of their own.
+for folder in ("composition", "conformance"):
+    sys.path.insert(0, str(Path(__file__).parent / folder))

@@ -20,7 +20,10 @@ TOOLS = {
 RULES = {
     "spec": ((), set()),
     "reference": (("frcnn.reference",), {"numpy"}),
-    "conformance": (("frcnn.conformance", "frcnn.reference", "frcnn.spec", "frcnn.backends", "frcnn.cache"), TOOLS),
+    "conformance": (
+        ("frcnn.conformance", "frcnn.reference", "frcnn.spec", "frcnn.backends", "frcnn.cache", "frcnn.machine"),
+        TOOLS,
+    ),
     "backends/native": (("frcnn.backends", "frcnn.cache"), {"filelock"}),
     "backends/torch": (("frcnn.backends", "frcnn.cache"), {"numpy", "ml_dtypes", "torch", "triton"}),
     "backends/tf": (("frcnn.backends", "frcnn.cache"), {"numpy", "ml_dtypes", "tensorflow"}),

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import EPSILON, LARGEST_COORDINATE, as_image_sides, check_profile
+from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.sentences import bare_sentences
 
 
@@ -28,9 +29,9 @@ def iou(a, b, *, validate=True):
     if validate:
         check_places("a", a)
         check_places("b", b)
-    rows, columns = a[:, None], b[None]
+    rows, columns, pixel = a[:, None], b[None], fixed(1, a.dtype)
     w, h = (
-        tf.minimum(rows[..., i + 2], columns[..., i + 2]) - tf.maximum(rows[..., i], columns[..., i]) + 1
+        tf.minimum(rows[..., i + 2], columns[..., i + 2]) - tf.maximum(rows[..., i], columns[..., i]) + pixel
         for i in (0, 1)
     )
     shared = w * h
@@ -70,7 +71,8 @@ def flip_boxes(boxes, width, *, validate=True):
     if validate:
         check_places("boxes", boxes)
     x1, y1, x2, y2 = tf.unstack(boxes, axis=1)
-    return tf.stack([W - x2 - 1, y1, W - x1 - 1, y2], axis=1)
+    width, pixel = fixed(W, boxes.dtype), fixed(1, boxes.dtype)
+    return tf.stack([width - x2 - pixel, y1, width - x1 - pixel, y2], axis=1)
 
 
 def encode_boxes(proposals, ground_truth, *, profile="exact", validate=True):
@@ -104,8 +106,8 @@ def decode_boxes(proposals, deltas, *, profile="exact", validate=True):
     shape = (tf.shape(deltas)[0], deltas.shape[1] // 4, 2, 2)
     shift, stretch = tf.unstack(tf.reshape(deltas, shape), axis=2)
     middle = shift * extent + centre
-    half = 0.5 * (tf.exp(stretch) * extent)
-    last = middle + half - 1 if profile == "exact" else middle + half
+    half = fixed(0.5, extent.dtype) * (tf.exp(stretch) * extent)
+    last = middle + half - fixed(1, extent.dtype) if profile == "exact" else middle + half
     return tf.reshape(tf.stack([middle - half, last], axis=2), tf.shape(deltas))
 
 
@@ -154,17 +156,18 @@ def _check_as_many(name, rows, proposals):
 
 
 def _areas(boxes):
-    return (boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1)
+    pixel = fixed(1, boxes.dtype)
+    return (boxes[..., 2] - boxes[..., 0] + pixel) * (boxes[..., 3] - boxes[..., 1] + pixel)
 
 
 def _centred(name, boxes, profile, validate):
     """Centres (R, 2) and extents (R, 2): clauses box-encode.extents and box-encode.centre."""
     first, last = boxes[:, :2], boxes[:, 2:]
-    extent = last - first + (1 if profile == "exact" else EPSILON)
+    extent = last - first + fixed(1 if profile == "exact" else EPSILON, boxes.dtype)
     if validate:
         check_places(name, boxes)
         _check_rows(name, extent > 0, "has no positive extent; its last corner must not lie before its first")
-    return first + 0.5 * extent, extent
+    return first + fixed(0.5, extent.dtype) * extent, extent
 
 
 class BoxesAdapter:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import as_scales, as_whole
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
+from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.greedy_nms import nms
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -27,12 +28,13 @@ def select_scale(boxes, scales, *, validate=True):
     >>> select_scale(tf.constant([[0.0, 0, 223, 223], [0, 0, 49, 49]]), [1, 2, 4]).numpy().tolist()
     [0, 2]
     """
-    boxes, s = as_boxes("boxes", boxes), tf.constant(as_scales(scales))
+    boxes, s = as_boxes("boxes", boxes), as_scales(scales)
     if validate:
         check_places("boxes", boxes)
     x1, y1, x2, y2 = tf.unstack(tf.cast(boxes, tf.float64), axis=1)
-    areas = (x2 - x1 + 1) * (y2 - y1 + 1)
-    distances = tf.abs(areas[:, None] * (s * s) - AREA)
+    pixel = fixed(1, tf.float64)
+    areas = (x2 - x1 + pixel) * (y2 - y1 + pixel)
+    distances = tf.abs(areas[:, None] * fixed(s * s, tf.float64) - fixed(AREA, tf.float64))
     nearest = distances == tf.reduce_min(distances, axis=1, keepdims=True)
     count = s.shape[0]
     return tf.reduce_min(tf.where(nearest, tf.range(count, dtype=tf.int64), count), axis=1)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import check_profile
+from frcnn.backends.tf.constants import fixed
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
 
@@ -37,7 +38,8 @@ def smooth_l1(x, *, profile="exact"):
                 derivative = tf.where(tf.math.is_nan(x), tf.zeros_like(x), derivative)
             return upstream * derivative
 
-        return tf.where(near, 0.5 * x * x, tf.abs(x) - 0.5), gradient
+        half = fixed(0.5, x.dtype)
+        return tf.where(near, half * x * x, tf.abs(x) - half), gradient
 
     return with_derivative(x)
 
@@ -83,7 +85,9 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     u = labels[:, None]
     selected = ((u == tf.range(columns, dtype=labels.dtype)) & (u >= 1))[:, :, None]
     t = tf.reshape(deltas, (-1, columns, 4))
-    unselected = tf.zeros_like(t) if profile == "exact" else 0 * t  # caffe-2015: a weight of 0 times the delta
+    unselected = (
+        tf.zeros_like(t) if profile == "exact" else fixed(0, t.dtype) * t
+    )  # caffe-2015: a weight of 0 times the delta
     differences = tf.where(selected, t - targets[:, None, :], unselected)
     divisor = tf.cast(tf.maximum(tf.shape(scores)[0], 1), scores.dtype)
     L_cls = tf.reduce_sum(losses) / divisor
@@ -130,7 +134,7 @@ def _weight(value, dtype):
         raise TypeError(f"lambda_ must be a number, got {value!r}") from None
     if not (math.isfinite(weight) and 0 <= weight <= dtype.max):
         raise ValueError(f"lambda_ must be at least 0 and finite in {dtype.name}, got {value!r}")
-    return tf.constant(weight, dtype)
+    return fixed(weight, dtype)
 
 
 class LossAdapter:

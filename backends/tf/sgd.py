@@ -10,6 +10,7 @@ sgd-step.schedule.
 import tensorflow as tf
 
 from frcnn.backends.arguments import as_number, as_product, learning_rate
+from frcnn.backends.tf.constants import fixed
 
 
 def sgd_step(
@@ -37,8 +38,8 @@ def sgd_step(
     rate = as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)
     decay = as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)
     if decay != 0:
-        g = g + w * decay
-    v = v * mu + g * rate
+        g = g + w * fixed(decay, w.dtype)
+    v = v * fixed(mu, v.dtype) + g * fixed(rate, g.dtype)
     return w - v, v
 
 

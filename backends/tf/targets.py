@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import EPSILON, LARGEST_TARGET, LEAST_SPREAD, MOST_CLASSES, as_whole, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_same_type
+from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.sentences import bare_sentences
 
 
@@ -37,7 +38,7 @@ def target_statistics(targets, labels, class_count, *, profile="exact", validate
     n = per_class(add, tf.ones_like(wide))
     has = (n > 0) & (tf.range(K1) > 0)[:, None]  # box-targets.empty, box-targets.background
     zeros, ones = tf.zeros_like(n), tf.ones_like(n)
-    n = tf.where(has, n, ones) if profile == "exact" else n + EPSILON
+    n = tf.where(has, n, ones) if profile == "exact" else n + fixed(EPSILON, tf.float64)
     mean = per_class(add, wide) / n
     if profile == "exact":
         least, most = per_class(tf.math.unsorted_segment_min, wide), per_class(tf.math.unsorted_segment_max, wide)

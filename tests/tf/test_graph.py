@@ -1,0 +1,38 @@
+"""In a tf.function the operators obey the clauses that they obey eagerly: its optimiser must not move a constant."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from conformance_runs import run_suite
+from frcnn import reference
+from frcnn.backends.tf.boxes import iou
+from frcnn.backends.tf.greedy_nms import nms
+
+ARITHMETIC = (
+    *("box-iou.extents", "box-iou.order", "box-iou.malformed", "box-clip.bounds", "box-flip.columns"),
+    *("box-encode.extents", "box-encode.centre", "box-encode.log", "box-decode.size", "box-decode.corners"),
+    *("box-decode.overflow", "smooth-l1.value", "smooth-l1.not-finite", "multi-task-loss.sum"),
+    *("multi-task-loss.unselected", "sgd-step.roundings", "sgd-step.schedule", "detect-scale.area"),
+    *("box-targets.mean", "box-targets.std"),
+)
+# Twice one pixel at the end of what float32 counts in whole numbers: 1 - x1 is even there.
+FAR = np.float32([[-3, -(2**24), -3, -(2**24)]] * 2)
+
+
+def test_two_boxes_at_the_end_of_the_whole_numbers_overlap_wholly():
+    """Found by profile certify: x2 - x1 + 1 had become x2 + (1 - x1)."""
+    assert reference.iou(FAR, FAR).tolist() == [[1, 1], [1, 1]]
+    assert tf.function(iou)(tf.constant(FAR), tf.constant(FAR)).numpy().tolist() == [[1, 1], [1, 1]]
+    assert nms(tf.constant(FAR), tf.constant([1.0, 1.0]), 0.3).numpy().tolist() == [0]
+
+
+def test_the_suite_passes_in_a_graph_as_it_does_eagerly(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    _, [report] = run_suite(tmp_path, "graph_backend:GraphBackend", clauses=ARITHMETIC)
+    bad = [(result["test"], result["reason"]) for result in report[1] if result["outcome"] not in ("passed", "skipped")]
+    assert not bad, "\n".join(f"{test}: {reason}" for test, reason in bad)
+    assert {id for id, outcome in report[2]["clauses"].items() if outcome == "passed"} >= set(ARITHMETIC)
