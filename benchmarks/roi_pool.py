@@ -51,7 +51,9 @@ def measure(pythons, cases, modes, rounds, threads, console):
 
 def rows_of(case, mode, workers, file, rounds):
     """The rows of one case, whose arrays are in the file, in one mode."""
-    lacking, timings, agreement = {}, {}, {}
+    timings: dict[str, turns.Timing] = {}
+    lacking: dict[str, str] = {}
+    agreement: dict[str, float] = {}
     together = [workers] if 4 * case.outputs < TOO_LARGE else [[worker] for worker in workers]
     for some in together:
         able = []

@@ -41,14 +41,17 @@ class Worker:
                 text=True,
                 env={**os.environ, **surroundings},
             )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
         self.versions = self._answer()["versions"]
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._requests.close()
+        self._answers.close()
         self._process.kill()
         self._process.wait()
 
@@ -74,14 +77,14 @@ class Worker:
 
     def _ask(self, **request):
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
         except BrokenPipeError:
             self._fail()
         return self._answer()
 
     def _answer(self):
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         return json.loads(line) if line else self._fail()
 
     def _fail(self):

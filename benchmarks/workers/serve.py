@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def serve(versions, make):
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
         print(json.dumps({"versions": versions}), file=answers)
-        call = None
+        call: Any = None
         for line in sys.stdin:
             request = json.loads(line)
             answer = {}
@@ -86,4 +87,5 @@ def peak(call):
 
 
 def _status(field):
-    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+    (kilobytes,) = re.findall(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(kilobytes)
