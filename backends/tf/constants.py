@@ -10,7 +10,7 @@ def fixed(value, kind):
 
     In a tf.function the optimiser moves constants through sums and products as if these were associative (Grappler's
     constant folding, TensorFlow 2.21): x2 - x1 + 1 becomes x2 + (1 - x1), which at -2^24 is 0 in float32, not 1; and
-    0 * x becomes 0, NaN or not. A placeholder's default it leaves alone.
+    0.5 * (x * x) becomes (0.5 * x) * x, which at 2e19 is no infinity. A placeholder's default it leaves alone.
 
     >>> x = tf.constant(-(2.0**24))
     >>> [tf.function(f)(x, x).numpy().item() for f in (lambda a, b: a - b + 1, lambda a, b: a - b + fixed(1, a.dtype))]

@@ -85,9 +85,7 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     u = labels[:, None]
     selected = ((u == tf.range(columns, dtype=labels.dtype)) & (u >= 1))[:, :, None]
     t = tf.reshape(deltas, (-1, columns, 4))
-    unselected = (
-        tf.zeros_like(t) if profile == "exact" else fixed(0, t.dtype) * t
-    )  # caffe-2015: a weight of 0 times the delta
+    unselected = tf.zeros_like(t) if profile == "exact" else 0 * t  # caffe-2015: a weight of 0 times the delta
     differences = tf.where(selected, t - targets[:, None, :], unselected)
     divisor = tf.cast(tf.maximum(tf.shape(scores)[0], 1), scores.dtype)
     L_cls = tf.reduce_sum(losses) / divisor
