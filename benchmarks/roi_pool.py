@@ -40,6 +40,7 @@ def measure(pythons, cases, modes, rounds, threads, console):
         np.savez(folder / "copy.npz", bytes=COPIED)
         copy.prepare(folder / "copy.npz", COPY)
         copied = turns.interleaved([copy], rounds)[COPY]
+        copy.release()
         for case in cases:
             file = folder / "case.npz"
             for mode in modes:

@@ -1,6 +1,6 @@
 """A benchmark's results as tables, each figure beside the others' and the machine's own limit."""
 
-import statistics
+from frcnn.benchmarks.rounds import Timing
 
 
 def as_markdown(found):
@@ -37,18 +37,17 @@ def _sizes(row):
 def _table(rows, copied):
     from tabulate import tabulate
 
-    timed = [row for row in rows if row["seconds"]]
-    fastest = min((statistics.median(row["seconds"]) for row in timed), default=None)
+    timed = [(Timing(row["library"], row["seconds"]), row) for row in rows if row["seconds"]]
+    timed.sort(key=lambda pair: pair[0].median)
     lines = []
-    for row in sorted(timed, key=lambda row: statistics.median(row["seconds"])):
-        median = statistics.median(row["seconds"])
-        rate = row["bytes"] / median
+    for timing, row in timed:
+        rate = row["bytes"] / timing.median
         lines.append(
             [
                 row["library"],
-                f"{1e3 * median:.3g}",
-                f"{100 * (max(row['seconds']) - min(row['seconds'])) / median:.0f} %",
-                f"{median / fastest:.2f}",
+                f"{1e3 * timing.median:.3g}",
+                f"{100 * timing.spread:.0f} %",
+                f"{timing.median / timed[0][0].median:.2f}",
                 f"{rate / 1e9:.2f}",
                 f"{100 * rate / copied:.0f} %",
                 "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import PROPOSALS, Rank, let_threads_sleep
+from frcnn.repro_help import PROPOSALS, let_threads_sleep, with_precision, with_svd
 
 _FILE = click.Path(path_type=Path)
 
@@ -43,14 +43,8 @@ def repro() -> None:
 @click.option("--resume", is_flag=True, help="Go on with what --out holds.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
 @click.option("--iterations", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--svd", "ranks", type=Rank(), multiple=True, help="Test also with this layer cut; more than once.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "tf32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Of training; tf32 and bfloat16 (torch alone) are faster on a GPU, and not the paper's arithmetic.",
-)
+@with_svd
+@with_precision
 @click.option(
     "--conformance", type=_FILE, multiple=True, metavar="FILE", help="A backend's conformance report, to be named."
 )

@@ -10,6 +10,23 @@ PROPOSALS = """.npz, or the original's .mat.  [default: selective_search_fast.np
 beside the VOCdevkit folder; where there is none, selective search]"""
 
 
+def with_precision(command):
+    """The option --precision, of training."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["float32", "tf32", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Of training; tf32 and bfloat16 (torch alone) are faster on a GPU, and not the recipe's arithmetic.",
+    )(command)
+
+
+def with_svd(command):
+    """The option --svd."""
+    text = "Test also with this layer cut; more than once."
+    return click.option("--svd", "ranks", type=Rank(), multiple=True, help=text)(command)
+
+
 def let_threads_sleep() -> None:
     """Have OpenMP's threads wait asleep; a framework reads this when it is imported, so call it before.
 

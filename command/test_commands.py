@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import PROPOSALS, Rank
+from frcnn.repro_help import PROPOSALS, with_svd
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
@@ -31,7 +31,7 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
     help="What becomes of a photograph with a fault: the end, or it is left out and named.",
 )
 @click.option("--out", type=_FILE, required=True, help="Folder for files of detections, the table and the sheets.")
-@click.option("--svd", "ranks", type=Rank(), multiple=True, help="Test also with this layer cut; more than once.")
+@with_svd
 @needs("repro")
 def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, out, ranks) -> None:
     """Test CHECKPOINT, of `frcnn train`, with the test settings of RECIPE: instant, short, full, or a .toml file.

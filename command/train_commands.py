@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import PROPOSALS, let_threads_sleep
+from frcnn.repro_help import PROPOSALS, let_threads_sleep, with_precision
 
 _FILE = click.Path(path_type=Path)
 
@@ -17,13 +17,7 @@ _FILE = click.Path(path_type=Path)
 @click.argument("recipe")
 @click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "tf32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="tf32 and bfloat16 (torch alone) are faster on a GPU, and not the recipe's arithmetic.",
-)
+@with_precision
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder.  [default for made-up data: made in OUT/data]")
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
 @click.option("--split", "name", help="train, val, ...  [default: the recipe's train_set]")

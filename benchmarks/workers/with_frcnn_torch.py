@@ -1,21 +1,15 @@
 """frcnn's torch backend, as a user calls it."""
 
 import torch
-from serve import THREADS, serve
+from serve import serve
+from torch_tensors import tensors
 
 import frcnn
 from frcnn.backends.torch import roi_pool
 
-torch.set_num_threads(THREADS)
-
 
 def make(case, mode):
-    features, rois, P, scale = (
-        torch.from_numpy(case["features"]),
-        torch.from_numpy(case["rois"]),
-        case["P"],
-        case["scale"],
-    )
+    features, rois, P, scale = tensors(case)
     if mode != "training, contiguous":
         features = features.contiguous(memory_format=torch.channels_last)
     if mode == "inference":

@@ -2,18 +2,12 @@
 
 import torch
 import torchvision
-from serve import THREADS, Lacks, serve
-
-torch.set_num_threads(THREADS)
+from serve import Lacks, serve
+from torch_tensors import tensors
 
 
 def make(case, mode):
-    features, rois, P, scale = (
-        torch.from_numpy(case["features"]),
-        torch.from_numpy(case["rois"]),
-        case["P"],
-        case["scale"],
-    )
+    features, rois, P, scale = tensors(case)
     if mode == "backward":
         _, argmax = torch.ops.torchvision.roi_pool(features, rois, scale, P, P)
         grad, size = torch.from_numpy(case["grad"]), features.shape
