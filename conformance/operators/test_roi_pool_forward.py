@@ -151,6 +151,20 @@ def test_float64_features_and_rois_are_pooled_in_float64(subject, profile, dtype
     )
 
 
+@clause("roi-pool.argmax")
+@pytest.mark.parametrize("dtype_name", ["float16", "float32"])
+def test_the_last_cell_of_a_map_is_counted_exactly_where_narrow_types_end(subject, profile, dtype_name):
+    """One-cell RoIs beside cells 2^11, 2^15 and 2^16, where float16, int16 and uint16 stop counting."""
+    H, W = 3, 22_000
+    cells = np.array([2**11 + 1, 2**15 - 1, 2**15, 2**16 - 1, 2**16, H * W - 1])
+    row, column = np.divmod(cells, W)
+    rois = np.stack([0 * row, column, row, column, row], axis=1).astype(np.float32)
+    features = pattern("ones", (1, 1, H, W), DTYPES[dtype_name])
+    counted = cells.reshape(-1, 1, 1, 1)
+    case = Pooling(features, rois, (1, 1), profile=profile)
+    subject.check_forward(case, (np.ones(counted.shape, features.dtype), counted))
+
+
 @clause("roi-pool.argmax-optional")
 @pytest.mark.parametrize("row", [(np.nan, 1.0), (1.0, np.nan), (-np.inf, -np.inf), (-0.0, 0.0)], ids=str)
 def test_nan_infinity_and_signed_zeros_are_no_different_without_argmax(subject, profile, row):
@@ -188,10 +202,11 @@ def test_last_corners_are_inside_and_malformed_rois_are_one_cell(subject, profil
 @clause("roi-pool.rchw")
 @given(data=st.data())
 def test_x_leads_to_columns_and_y_to_rows(subject, profile, data):
-    """On a map of 6 x 11 with whole corners, a RoI of h x w cells pooled to h x w is the cells themselves."""
-    r, c = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 10))
-    h, w = data.draw(st.integers(1, 6 - r)), data.draw(st.integers(1, 11 - c))
-    features = pattern("rising", (1, 1, 6, 11))
+    """With whole corners, a RoI of h x w cells pooled to h x w is the cells themselves; no map is square."""
+    H, W = data.draw(st.sampled_from(((6, 11), (12, 7), (3, 17))))
+    r, c = data.draw(st.integers(0, H - 1)), data.draw(st.integers(0, W - 1))
+    h, w = data.draw(st.integers(1, H - r)), data.draw(st.integers(1, W - c))
+    features = pattern("rising", (1, 1, H, W))
     rois = np.array([[0, c, r, c + w - 1, r + h - 1]], np.float32)
     cells = features[:, :, r : r + h, c : c + w]
     subject.check_forward(Pooling(features, rois, (h, w), profile=profile), (cells, cells.astype(np.int64)))
