@@ -27,8 +27,11 @@ def forward(network, parameters, images, rois, masks=None, *, profile="exact"):
 
 
 def trunk(network, parameters, images):
-    """The map (N, C, H', W') of images (N, 3, H, W)."""
-    x = images
+    """The map (N, C, H', W') of images (N, 3, H, W), contiguous, so that fc6 reads what is pooled as it comes.
+
+    Within, channels come last: network T's training steps take a tenth less time so on a CPU, by its max pooling.
+    """
+    x = images.contiguous(memory_format=torch.channels_last)
     for layer in network.trunk:
         match layer:
             case Conv():
@@ -43,7 +46,7 @@ def trunk(network, parameters, images):
             case Fire():
                 x = torch.relu(_convolve(layer.squeezing, parameters, x))
                 x = torch.relu(torch.cat([_convolve(part, parameters, x) for part in layer.expanding], 1))
-    return x
+    return x.contiguous()
 
 
 def head(network, parameters, pooled, masks=None):

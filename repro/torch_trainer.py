@@ -39,11 +39,9 @@ class Trainer:
         losses = self._losses(batch)
         learned = [self._parameters[name] for name in self._velocity]
         gradients = torch.autograd.grad(losses[0], learned)
-        for name, weights, gradient in zip(self._velocity, learned, gradients, strict=True):
-            weights, self._velocity[name] = sgd_step(
-                weights.detach(), gradient, self._velocity[name], rate, **options_of(self.recipe, name)
-            )
-            self._parameters[name] = weights.requires_grad_()
+        for (name, velocity), weights, gradient in zip(self._velocity.items(), learned, gradients, strict=True):
+            in_place = (weights.detach(), velocity)
+            sgd_step(weights, gradient, velocity, rate, **options_of(self.recipe, name), out=in_place)
         return dict(zip(("loss", "cls_loss", "box_loss"), torch.stack(losses).tolist(), strict=True))
 
     def arrays(self):

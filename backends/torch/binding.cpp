@@ -1,6 +1,7 @@
-// The native RoI pooling as torch operators, private to cpu.py: frcnn_native::forward and ::backward.
+// The native kernels as torch operators, private to this folder: frcnn_native::forward and ::backward, of RoI pooling
+// (cpu.py), and ::sgd_step (sgd.py).
 //
-// Tensors are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is
+// Maps are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is
 // copied once a call; a result that shall not be is turned RoI by RoI, while it is still in the cache. The includes are
 // few because they decide how long the first use compiles.
 
@@ -16,6 +17,7 @@
 
 #include "pages.h"
 #include "roi_pool.h"
+#include "sgd.h"
 
 namespace {
 
@@ -145,6 +147,26 @@ Tensor backward(const Tensor& grad, const Tensor& argmax, const Tensor& boxes, a
   return is_channels_last(argmax) ? sums : sums.contiguous();
 }
 
+template <class Element>
+void update(const Tensor& weights, const Tensor& gradients, const Tensor& velocity, double rate, double momentum,
+            double decay, Tensor& new_weights, Tensor& new_velocity) {
+  at::parallel_for(0, weights.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    frcnn::sgd_step(weights.const_data_ptr<Element>(), gradients.const_data_ptr<Element>(),
+                    velocity.const_data_ptr<Element>(), static_cast<Element>(rate), static_cast<Element>(momentum),
+                    static_cast<Element>(decay), new_weights.mutable_data_ptr<Element>(),
+                    new_velocity.mutable_data_ptr<Element>(), begin, end);
+  });
+}
+
+// Shapes and types are the caller's word.
+void sgd_step(const Tensor& weights, const Tensor& gradients, const Tensor& velocity, double rate, double momentum,
+              double decay, Tensor new_weights, Tensor new_velocity) {
+  TORCH_CHECK(new_weights.is_contiguous() && new_velocity.is_contiguous(), "results must be contiguous");
+  const auto run = weights.scalar_type() == at::kFloat ? update<float> : update<double>;
+  run(weights.contiguous(), gradients.contiguous(), velocity.contiguous(), rate, momentum, decay, new_weights,
+      new_velocity);
+}
+
 }  // namespace
 
 TORCH_LIBRARY(frcnn_native, library) {
@@ -154,9 +176,13 @@ TORCH_LIBRARY(frcnn_native, library) {
   library.def(
       "backward(Tensor grad, Tensor argmax, Tensor boxes, int[] input_size, float spatial_scale, str profile, "
       "bool validate) -> Tensor");
+  library.def(
+      "sgd_step(Tensor weights, Tensor gradients, Tensor velocity, float rate, float momentum, float decay, "
+      "Tensor(a!) new_weights, Tensor(b!) new_velocity) -> ()");
 }
 
 TORCH_LIBRARY_IMPL(frcnn_native, CPU, library) {
   library.impl("forward", &forward);
   library.impl("backward", &backward);
+  library.impl("sgd_step", &sgd_step);
 }

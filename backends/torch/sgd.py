@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from frcnn.backends.arguments import as_number, as_product, learning_rate
+from frcnn.backends.torch import cpu
 
 
 def sgd_step(
@@ -23,29 +24,49 @@ def sgd_step(
     weight_decay=0.0005,
     lr_mult=1.0,
     decay_mult=1.0,
+    out=None,
 ):
     """The new weights and the new velocity of one blob after one update; the arguments are not changed.
 
     weights, gradients, velocity: tensors of one shape and one type, float32 or float64; velocity is zeros at first.
     learning_rate, momentum, weight_decay, lr_mult, decay_mult: numbers, as in frcnn.reference.sgd_step.
+    out: two contiguous tensors for the results; (weights, velocity) updates in place, which is quickest. None for new.
     Raises ValueError or TypeError naming the argument.
     """
-    _check_blobs(weights, gradients, velocity)
+    _check_blobs({"weights": weights, "gradients": gradients, "velocity": velocity})
     kind = np.float32 if weights.dtype == torch.float32 else np.float64
     mu = float(as_number("momentum", momentum, kind))
     if not float(momentum) < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
     rate = float(as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind))
     decay = float(as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind))
+    if out is None:
+        out = tuple(torch.empty_like(weights, memory_format=torch.contiguous_format) for _ in range(2))
+    else:
+        _check_out(weights, out)
     with torch.no_grad():
-        if decay != 0:
-            gradients = gradients + weights * decay
-        velocity = velocity * mu + gradients * rate
-        return weights - velocity, velocity
+        if weights.device.type == "cpu":
+            cpu.load().sgd_step(weights, gradients, velocity, rate, mu, decay, *out)
+        else:
+            if decay != 0:
+                gradients = gradients + weights * decay
+            torch.mul(velocity, mu, out=out[1])
+            out[1].add_(gradients * rate)
+            torch.sub(weights, out[1], out=out[0])
+    return out
 
 
-def _check_blobs(weights, gradients, velocity):
-    for name, blob in (("weights", weights), ("gradients", gradients), ("velocity", velocity)):
+def _check_out(weights, out):
+    new_weights, new_velocity = out
+    _check_blobs({"weights": weights, "out[0]": new_weights, "out[1]": new_velocity})
+    for position, blob in enumerate(out):
+        if not blob.is_contiguous() or blob.device != weights.device:
+            raise ValueError(f"out[{position}] must be contiguous and on {weights.device}, where the weights are")
+
+
+def _check_blobs(blobs):
+    weights = blobs["weights"]
+    for name, blob in blobs.items():
         if not isinstance(blob, torch.Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(blob).__name__}")
         if blob.dtype not in (torch.float32, torch.float64) or blob.dtype != weights.dtype:

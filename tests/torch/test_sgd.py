@@ -58,6 +58,52 @@ def test_an_update_is_outside_of_the_graph_and_leaves_its_arguments_alone():
     assert weights.tolist() == gradients.tolist() == velocity.tolist() == [1.0, 1.0]
 
 
+def blobs(dtype, count=70_001):
+    """Weights, gradients and velocity, more than one thread's share; an infinite weight and a gradient of -0 too."""
+    torch.manual_seed(1)
+    weights, gradients, velocity = (torch.randn(count, dtype=dtype) for _ in range(3))
+    weights[3], gradients[5] = torch.inf, -0.0
+    return weights, gradients, velocity
+
+
+def bits(tensors):
+    return [tensor.numpy().tobytes() for tensor in tensors]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.0005])
+def test_in_place_and_into_other_tensors_the_bits_are_those_of_new_ones(dtype, weight_decay):
+    before = blobs(dtype)
+    expected = sgd_step(*before, 0.01, weight_decay=weight_decay)
+    given = tuple(torch.full_like(before[0], torch.nan) for _ in range(2))
+    into = sgd_step(*before, 0.01, weight_decay=weight_decay, out=given)
+    assert into is given
+    assert all(torch.equal(a, b) for a, b in zip(blobs(dtype), before, strict=True))
+    weights, gradients, velocity = before
+    sgd_step(weights, gradients, velocity, 0.01, weight_decay=weight_decay, out=(weights, velocity))
+    assert bits(given) == bits((weights, velocity)) == bits(expected)
+
+
+def test_a_blob_of_any_layout_is_updated_as_a_contiguous_one():
+    weights, gradients, velocity = (blob[:48].reshape(2, 4, 2, 3) for blob in blobs(torch.float32))
+    expected = sgd_step(weights, gradients, velocity, 0.01)
+    found = sgd_step(weights, gradients.to(memory_format=torch.channels_last), velocity, 0.01)
+    assert bits(found) == bits(expected)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ((torch.ones(4), torch.ones(3)), r"out\[0\] must have the shape of weights, \(3,\), got \(4,\)"),
+        ((torch.ones(3), torch.ones(6)[::2]), r"out\[1\] must be contiguous"),
+        ((torch.ones(3), torch.ones(3).double()), r"out\[1\] must be float32 or float64 and all of one type"),
+    ],
+)
+def test_results_that_cannot_be_written_are_refused_by_name(out, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        sgd_step(*[torch.ones(3)] * 3, 0.5, out=out)
+
+
 def test_what_is_no_tensor_is_refused_by_name():
     with pytest.raises(TypeError, match=r"gradients must be a torch\.Tensor, got list"):
         sgd_step(torch.ones(1), [1.0], torch.ones(1), 0.5)
