@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.special import softmax
 
-from frcnn.reference import clip_boxes, decode_boxes, detect, select_scale
+from frcnn.reference import clip_boxes, decode_boxes, detect, project_rois, select_scale
 from frcnn.repro.minibatch import network_image, network_rois
 from frcnn.repro.model import TestingError
 from frcnn.repro.network import Network
@@ -90,12 +90,13 @@ def detect_split(
     except ModuleNotFoundError as error:
         raise TestingError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
     tester = module.Tester(network, arrays, device, recipe.profile)
-    return detect_with(tester, network.mean, split, proposals, recipe, progress, read=read)
+    return detect_with(tester, network.mean, network.spatial_scale, split, proposals, recipe, progress, read=read)
 
 
 def detect_with(
     tester: Tester,
     mean: tuple[float, float, float],
+    spatial_scale: float,
     split: Split,
     proposals: Proposals,
     recipe: Recipe,
@@ -103,7 +104,7 @@ def detect_with(
     *,
     read: Callable[[Photograph], np.ndarray] = read_image,
 ) -> Detections:
-    """As detect_split, with any tester; mean: blue, green, red, of the network's images."""
+    """As detect_split, with any tester; mean: blue, green, red, of the network's images; spatial_scale: of its map."""
     from rich.console import Console
     from rich.progress import track
 
@@ -117,7 +118,7 @@ def detect_with(
             continue  # nothing is looked at, so nothing is found
         with clock("reading"):
             pixels = read(photograph)
-        scores, deltas, looked_at = _network_output(tester, clock, pixels, plain, mean, recipe)
+        scores, deltas, looked_at = _network_output(tester, clock, pixels, plain, mean, spatial_scale, recipe)
         with clock("boxes"):
             if not (np.isfinite(scores).all() and np.isfinite(deltas).all()):
                 raise TestingError(
@@ -140,11 +141,14 @@ def _network_output(
     pixels: np.ndarray,
     plain: np.ndarray,
     mean: tuple[float, float, float],
+    spatial_scale: float,
     recipe: Recipe,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores (R, K1) and deltas (R, 4 K1) of the proposals (R, 4), each at the scale that suits its size best.
 
-    Third come the boxes (R, 4) that the deltas are to be decoded from: the proposals, but for `_distinct`.
+    Third come the boxes (R, 4) that the deltas are to be decoded from. The network sees RoIs that pool the same once.
+    In "exact" those are the RoIs on the same cells of the map, and each keeps its own box. In "caffe-2015" they are
+    those that are equal once rounded to sixteenths, half to even; the first's pooling and box stand for all.
     """
     outputs: list[tuple[np.ndarray, ...]] = []
     with clock("reading"):
@@ -157,7 +161,10 @@ def _network_output(
         if not len(rows):
             continue
         rois = network_rois(plain[rows], scale, 0)
-        first, again = _distinct(rois, recipe.profile)
+        exact = recipe.profile == "exact"
+        cells = project_rois(rois, spatial_scale) if exact else np.round(rois * np.float32(DEDUP_SCALE))
+        _, first, again = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+        again = again.reshape(-1)
         rois = rois[first]
         with clock("trunk"):
             features = tester.trunk(np.ascontiguousarray(image.transpose(2, 0, 1)))
@@ -166,22 +173,10 @@ def _network_output(
                 tester.head(features, rois[start : start + ROIS_AT_ONCE]) for start in range(0, len(rois), ROIS_AT_ONCE)
             ]
             scores, deltas = (np.concatenate(parts)[again] for parts in zip(*chunks, strict=True))
-        outputs.append((rows, scores, deltas, plain[rows[first[again]]]))
+        outputs.append((rows, scores, deltas, plain[rows if exact else rows[first[again]]]))
     rows, scores, deltas, looked_at = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
     order = np.argsort(rows)
     return scores[order], deltas[order], looked_at[order]
-
-
-def _distinct(rois: np.ndarray, profile: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which RoIs the network sees, as rows, and for each RoI the one among them that stands for it.
-
-    "caffe-2015" has the first stand for all that are equal to it once rounded to cells, half to even.
-    """
-    if profile == "exact":
-        return np.arange(len(rois)), np.arange(len(rois))
-    cells = np.round(rois * np.float32(DEDUP_SCALE))
-    _, first, again = np.unique(cells, axis=0, return_index=True, return_inverse=True)
-    return first, again.reshape(-1)
 
 
 class _Best:

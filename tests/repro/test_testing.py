@@ -21,13 +21,14 @@ STAY = (0, 0, 0, 0)
 HERE, THERE, NOWHERE = (0, 0, 9, 9), (20, 10, 29, 19), (30, 20, 39, 29)
 
 
-def detected(split, table, proposals, **changes):
+def detected(split, table, proposals, *, spatial_scale=1.0, **changes):
+    """At a scale of 1 every pixel has a cell of its own, so that each proposal is looked at."""
     tester = Answers(len(split.classes), table)
     boxes = {
         photograph.id: np.array(own, np.float32).reshape(-1, 4)
         for photograph, own in zip(split.photographs, proposals, strict=True)
     }
-    found = testing.detect_with(tester, MEAN, split, boxes, recipe(**changes), read=read)
+    found = testing.detect_with(tester, MEAN, spatial_scale, split, boxes, recipe(**changes), read=read)
     return found, tester
 
 
@@ -116,6 +117,16 @@ def test_the_original_has_the_first_of_rois_that_are_equal_when_rounded_stand_fo
         assert (near in boxes) == (profile == "exact")
 
 
+def test_rois_on_the_same_cells_are_looked_at_once_and_each_keeps_its_own_box():
+    near, far = (1, 1, 9, 9), (7, 1, 9, 9)  # in cells of 8 pixels, the image enlarged by 2: HERE 0 0 2 2, 2 0 2 2
+    split = split_of(("a",), [("a", HERE)])
+    moved = {(0, HERE): (1, SURE, (0.5, 0, 0, 0))}
+    found, tester = detected(split, moved, [[HERE, near, far]], spatial_scale=1 / 8, nms_threshold=1)
+    assert len(tester.seen) == 2
+    sure = found.by_class["a"][found.by_class["a"][:, 1] > 0.9]
+    assert sorted(sure[:, 2:].tolist()) == [[5, 0, 14, 9], [5.5, 1, 13.5, 9]]
+
+
 def test_each_box_is_looked_at_in_the_scale_in_which_its_area_is_nearest_to_224_squared():
     split = split_of(("a",), [])
     table = {(0, HERE): (1, SURE, STAY), (0, NOWHERE): (1, SURE / 2, STAY)}
@@ -124,7 +135,7 @@ def test_each_box_is_looked_at_in_the_scale_in_which_its_area_is_nearest_to_224_
     tester = Answers(1, table)
     own = recipe().changed(test_longest_side=16 * WIDTH, test_short_sides=sides)
     boxes = {"p0": np.array([HERE, whole, NOWHERE], np.float32)}
-    found = testing.detect_with(tester, MEAN, split, boxes, own, read=read)
+    found = testing.detect_with(tester, MEAN, 1.0, split, boxes, own, read=read)
     assert [(scale, box) for _, scale, box in tester.seen] == [(8, whole), (16, HERE), (16, NOWHERE)]
     # Rows come back to their own proposals.
     assert found.by_class["a"][:2, 2:].tolist() == [list(HERE), list(NOWHERE)]
