@@ -1,9 +1,12 @@
-// The native RoI pooling as TensorFlow ops: Frcnn>RoiPool, its gradient, and the gradient of that one.
+// The native kernels as TensorFlow ops: RoI pooling, its gradient, and the gradient of that one; non-maximum
+// suppression; the update of one blob.
 //
 // Shapes, channels last. N images, map H x W, C channels; R RoIs; output grid P_h x P_w.
 //   Frcnn>RoiPool        input (N,H,W,C), boxes (R,5)               -> output, argmax (R,P_h,P_w,C)
 //   Frcnn>RoiPoolGrad    grad, argmax (R,P_h,P_w,C), input_size (4) -> (N,H,W,C)        Eq. 4
 //   Frcnn>RoiPoolGather  grad (N,H,W,C), argmax (R,P_h,P_w,C)       -> (R,P_h,P_w,C)    the transpose of RoiPoolGrad
+//   Frcnn>Nms            boxes (R,4) in groups, in the order of the visit; starts (G + 1)  -> kept (R)
+//   Frcnn>SgdStep        weights, gradients, velocity                -> new_weights, new_velocity, all of one shape
 // Eq. 4 is linear in grad, so RoiPoolGather and RoiPoolGrad are each other's gradient, to any order.
 //
 // spatial_scale is an input because an attribute of type float would round it to float32, and float64 RoIs are
@@ -16,7 +19,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "nms.h"
 #include "roi_pool.h"
+#include "sgd.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -119,11 +124,49 @@ REGISTER_OP("Frcnn>RoiPoolGather")
     .Attr("validate: bool = true")
     .SetShapeFn(GatherShape);
 
+REGISTER_OP("Frcnn>Nms")
+    .Input("boxes: T")
+    .Input("starts: int64")
+    .Input("threshold: double")
+    .Output("kept: bool")
+    .Attr("T: {float, double}")
+    .Attr("profile: {'exact', 'caffe-2015'} = 'exact'")
+    .SetShapeFn([](InferenceContext* c) {
+      ShapeHandle boxes;
+      TF_RETURN_IF_ERROR(c->Merge(c->input(0), c->MakeShape({c->UnknownDim(), 4}), &boxes));
+      c->set_output(0, c->MakeShape({c->Dim(boxes, 0)}));
+      return absl::OkStatus();
+    });
+
+REGISTER_OP("Frcnn>SgdStep")
+    .Input("weights: T")
+    .Input("gradients: T")
+    .Input("velocity: T")
+    .Input("rate: T")
+    .Input("momentum: T")
+    .Input("decay: T")
+    .Output("new_weights: T")
+    .Output("new_velocity: T")
+    .Attr("T: {float, double}")
+    .SetShapeFn([](InferenceContext* c) {
+      c->set_output(0, c->input(0));
+      c->set_output(1, c->input(0));
+      return absl::OkStatus();
+    });
+
 // ---- What they share ------------------------------------------------------------------------------------------------
 
 template <typename... Pieces>
 absl::Status Invalid(const Pieces&... pieces) {
   return absl::InvalidArgumentError(absl::StrCat(pieces...));
+}
+
+// Units of work over TensorFlow's threads; cycles: of all units together, about.
+template <typename Work>
+void Share(OpKernelContext* context, int64_t units, double cycles, Work work) {
+  const auto& threads = *context->device()->tensorflow_cpu_worker_threads();
+  const double cost = std::min(std::max(cycles / std::max<int64_t>(units, 1), 1.0), 1e9);
+  tensorflow::Shard(threads.num_threads, threads.workers, units, static_cast<int64_t>(cost), work);
 }
 
 frcnn::Type NativeType(DataType type) {
@@ -181,13 +224,6 @@ class RoiPoolKernel : public OpKernel {
     const bool on_map =
         !validate_ || frcnn::argmax_on_map(*problem, argmax.flat<int32_t>().data(), argmax.NumElements());
     return on_map ? absl::OkStatus() : Invalid(frcnn::argmax_complaint(*problem));
-  }
-
-  template <typename Work>
-  static void Share(OpKernelContext* context, int64_t units, double cells, Work work) {
-    const auto& threads = *context->device()->tensorflow_cpu_worker_threads();
-    const double cost = std::min(std::max(cells / std::max<int64_t>(units, 1), 1.0), 1e9);  // about a cycle a cell
-    tensorflow::Shard(threads.num_threads, threads.workers, units, static_cast<int64_t>(cost), work);
   }
 
   frcnn::Profile profile_;
@@ -317,6 +353,76 @@ class RoiPoolGatherOp : public RoiPoolKernel {
     }
   }
 };
+
+template <typename Element>
+class NmsOp : public OpKernel {
+ public:
+  explicit NmsOp(OpKernelConstruction* construction) : OpKernel(construction) {
+    std::string profile;
+    OP_REQUIRES_OK(construction, construction->GetAttr("profile", &profile));
+    removal_.reaching = profile != "exact";
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &boxes = context->input(0), &starts = context->input(1), &threshold = context->input(2);
+    OP_REQUIRES(context, boxes.dims() == 2 && boxes.dim_size(1) == 4,
+                Invalid("boxes must have shape (R, 4), got ", boxes.shape().DebugString()));
+    const int64_t R = boxes.dim_size(0), G = starts.NumElements() - 1;
+    const auto first = starts.flat<int64_t>();
+    bool rising = G >= 0 && first(0) == 0 && first(G) == R;
+    for (int64_t g = 0; rising && g < G; ++g) rising = first(g) <= first(g + 1);
+    OP_REQUIRES(context, rising, Invalid("starts must rise from 0 to the ", R, " boxes"));
+    OP_REQUIRES(context, threshold.dims() == 0, Invalid("threshold must be a number"));
+    frcnn::Removal removal = removal_;
+    removal.threshold = threshold.scalar<double>()();
+    Tensor* kept;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({R}), &kept));
+    const double pairs = static_cast<double>(R) * static_cast<double>(R) / std::max<int64_t>(G, 1);
+    Share(context, G, pairs, [&](int64_t begin, int64_t end) {
+      frcnn::nms_groups(boxes.flat<Element>().data(), first.data(), removal, kept->flat<bool>().data(), begin, end);
+    });
+  }
+
+ private:
+  frcnn::Removal removal_{};
+};
+
+// The new velocity is written where the old one is, if nobody else holds it; the new weights likewise.
+template <typename Element>
+class SgdStepOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &weights = context->input(0), &gradients = context->input(1), &velocity = context->input(2);
+    OP_REQUIRES(context, gradients.shape() == weights.shape() && velocity.shape() == weights.shape(),
+                Invalid("gradients and velocity must have the shape of weights, ", weights.shape().DebugString(),
+                        ", got ", gradients.shape().DebugString(), " and ", velocity.shape().DebugString()));
+    Element numbers[3];
+    for (int i = 0; i < 3; ++i) {
+      const Tensor& number = context->input(3 + i);
+      OP_REQUIRES(context, number.dims() == 0, Invalid("rate, momentum and decay must be numbers"));
+      numbers[i] = number.scalar<Element>()();
+    }
+    Tensor *new_weights, *new_velocity;
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, weights.shape(), &new_weights));
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({2}, 1, weights.shape(), &new_velocity));
+    Share(context, weights.NumElements(), 4.0 * weights.NumElements(), [&](int64_t begin, int64_t end) {
+      frcnn::sgd_step(weights.flat<Element>().data(), gradients.flat<Element>().data(),
+                      velocity.flat<Element>().data(), numbers[0], numbers[1], numbers[2],
+                      new_weights->flat<Element>().data(), new_velocity->flat<Element>().data(), begin, end);
+    });
+  }
+};
+
+#define REGISTER_FOR(Element)                                                                                 \
+  REGISTER_KERNEL_BUILDER(Name("Frcnn>Nms").Device(tensorflow::DEVICE_CPU).TypeConstraint<Element>("T"),      \
+                          NmsOp<Element>);                                                                    \
+  REGISTER_KERNEL_BUILDER(Name("Frcnn>SgdStep").Device(tensorflow::DEVICE_CPU).TypeConstraint<Element>("T"),  \
+                          SgdStepOp<Element>)
+REGISTER_FOR(float);
+REGISTER_FOR(double);
+#undef REGISTER_FOR
 
 REGISTER_KERNEL_BUILDER(Name("Frcnn>RoiPool").Device(tensorflow::DEVICE_CPU), RoiPoolOp);
 REGISTER_KERNEL_BUILDER(Name("Frcnn>RoiPoolGrad").Device(tensorflow::DEVICE_CPU), RoiPoolGradOp);

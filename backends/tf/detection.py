@@ -8,10 +8,11 @@ tf.argmin is not used: it says that which of equals it gives is not guaranteed, 
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_scales, as_whole
+from frcnn.backends.arguments import as_scales, as_threshold, as_whole, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
 from frcnn.backends.tf.constants import fixed
-from frcnn.backends.tf.greedy_nms import nms
+from frcnn.backends.tf.greedy_nms import kept_of_groups
+from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
 AREA = 224 * 224
@@ -52,30 +53,35 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     >>> detect(tf.constant([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, tf.constant([0, 0, 0]), 1).numpy().tolist()
     [[1, 0, 1], [1, 0, 2]]
     """
-    image_count = as_whole("image_count", image_count, 0)
+    check_profile(profile)
+    image_count, iou_threshold = as_whole("image_count", image_count, 0), as_threshold(iou_threshold)
     per_image, per_class = as_whole("per_image", per_image, 1), as_whole("per_class", per_class, 1)
     scores, boxes, images = _as_rows(scores, boxes, images, image_count)
-    nms(boxes[:0, :4], scores[:0, 0], iou_threshold, profile=profile)  # refuses also where nothing is to suppress
-    of_image = {image: tf.where(images == image)[:, 0] for image in np.unique(images.numpy())}
-    found = [tf.zeros((0, 3), tf.int64)]
-    for k in range(1, scores.shape[1]):
-        score, taken = scores[:, k], {}
-        for image, rows in of_image.items():
-            finite = tf.boolean_mask(rows, tf.gather(score, rows) > -np.inf)
-            values = tf.gather(score, finite)
-            # Of equals top_k takes the first, and says so: detect-steps.per-image.
-            _, best = tf.math.top_k(values, min(per_image, values.shape[0]))
-            taken[image] = tf.gather(finite, best)
-        ranked = tf.sort(tf.concat([score[:0], *(tf.gather(score, rows) for rows in taken.values())], 0))[::-1]
-        limit = per_class * image_count
-        threshold = ranked[limit - 1] if ranked.shape[0] > limit else -np.inf
-        for image, rows in taken.items():
-            left = tf.boolean_mask(rows, tf.gather(score, rows) > threshold)
-            own = tf.gather(boxes[:, 4 * k : 4 * k + 4], left), tf.gather(score, left)
-            kept = tf.gather(left, nms(*own, iou_threshold, profile=profile))
-            place = tf.constant([[k, image]], tf.int64)
-            found.append(tf.concat([tf.tile(place, (kept.shape[0], 1)), kept[:, None]], axis=1))
-    return tf.concat(found, 0)
+    R, K1 = scores.shape
+    # Scores as whole numbers, which TensorFlow's threads compare without flushing the small ones.
+    by_class = in_order(tf.transpose(scores[:, 1:]))
+    least = in_order(tf.constant([-np.inf], scores.dtype))[0]
+    # Class by class, image by image, by falling score, the first of equals first: rows (K, R), and what is theirs.
+    rows = tf.argsort(by_class, direction="DESCENDING", stable=True)
+    rows = tf.gather(rows, tf.argsort(tf.gather(images, rows), stable=True), axis=1, batch_dims=1)
+    score, image = tf.gather(by_class, rows, axis=1, batch_dims=1), tf.gather(images, rows)
+
+    counts = tf.math.bincount(tf.cast(images, tf.int32), minlength=image_count)
+    rank = tf.range(R) - tf.gather(tf.cumsum(counts, exclusive=True), image)
+    taken = (score > least) & (rank < per_image)
+    limit = per_class * image_count
+    if R > limit:
+        ranked = tf.sort(tf.where(taken, score, least), direction="DESCENDING")
+        fall_short = tf.where(ranked[:, limit] > least, ranked[:, limit - 1], least)
+        taken &= score > fall_short[:, None]
+
+    place = tf.where(taken)
+    found = tf.stack([place[:, 0] + 1, tf.gather_nd(image, place), tf.cast(tf.gather_nd(rows, place), tf.int64)], 1)
+    begins = tf.where(tf.reduce_any(found[1:, :2] != found[:-1, :2], axis=1))[:, 0] + 1
+    starts = tf.concat([[0], begins, [found.shape[0]]], 0)
+    own = tf.gather_nd(tf.reshape(boxes, (R, K1, 4)), tf.stack([found[:, 2], found[:, 0]], 1))
+    kept = kept_of_groups(own if profile == "exact" else tf.cast(own, tf.float32), starts, iou_threshold, profile)
+    return tf.boolean_mask(found, kept)
 
 
 def _as_rows(scores, boxes, images, image_count):

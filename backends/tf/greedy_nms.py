@@ -4,16 +4,15 @@ Not called nms.py: the module would stand where the package has its function.
 
 tf.image.non_max_suppression is not used: it takes inclusive boxes for one pixel smaller and swaps the corners of
 malformed ones (nms-greedy.overlap), has no float64 (nms-greedy.type) and no `>=` (nms-greedy.threshold, `caffe-2015`).
-The order of the scores is tf.argsort's, which passes nms-greedy.tie on the CPU. One step for each kept box.
+The order of the scores is tf.argsort's, which passes nms-greedy.tie on the CPU.
 """
-
-from functools import cache
 
 import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import as_threshold, check_profile
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, iou
+from frcnn.backends.tf import library
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
 from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -37,39 +36,17 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
     if profile != "exact":
         boxes, scores = tf.cast(boxes, tf.float32), tf.cast(scores, tf.float32)
     order = tf.argsort(in_order(scores), direction="DESCENDING", stable=True)
-    return _visits(boxes.dtype, profile)(boxes, order, threshold)
+    starts = tf.stack([0, tf.size(order, tf.int64)])
+    kept = kept_of_groups(tf.gather(boxes, order), starts, threshold, profile)
+    return tf.cast(tf.boolean_mask(order, kept), tf.int64)
 
 
-@cache
-def _visits(kind, profile):
-    """The loop as one graph for all sizes, which spares each step the start of a dozen ops."""
+def kept_of_groups(boxes, starts, threshold, profile):
+    """Which boxes remain, (R,) bool, where groups of boxes know nothing of each other.
 
-    def any_left(order, _):
-        return tf.size(order) > 0
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, 4], kind),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([], tf.float64),
-        ],
-        autograph=False,
-    )
-    def visits(boxes, order, threshold):
-        def visit(order, kept):
-            best, others = order[:1], order[1:]
-            overlaps = iou(tf.gather(boxes, best), tf.gather(boxes, others), validate=False)[0]
-            if profile == "exact":
-                removed = overlaps > tf.cast(threshold, kind)
-            else:
-                removed = tf.cast(overlaps, tf.float64) >= threshold
-            return tf.boolean_mask(others, ~removed), tf.concat([kept, best], 0)
-
-        shapes = (tf.TensorShape([None]),) * 2
-        _, kept = tf.while_loop(any_left, visit, (order, tf.zeros([0], tf.int32)), shape_invariants=shapes)
-        return tf.cast(kept, tf.int64)
-
-    return visits
+    boxes: (R, 4), group by group, in the order of the visit. starts: (G + 1,) int64, each group's first row, and R.
+    """
+    return library.load().frcnn_nms(boxes=boxes, starts=starts, threshold=threshold, profile=profile)
 
 
 def _as_scores(value, boxes):

@@ -4,13 +4,13 @@
 decoupled: the weights shrink by rate * decay * w beside the update, not through the velocity, which fails clause
 sgd-step.decay. `tf.keras.optimizers.schedules.ExponentialDecay(staircase=True)` computes in float32, rate and update
 alike: the rate is off by float32's roundoff, and a step of 2^24 + 1 counts as 2^24, which fails clause
-sgd-step.schedule.
+sgd-step.schedule. The op has a CPU kernel alone, as RoI pooling has.
 """
 
 import tensorflow as tf
 
 from frcnn.backends.arguments import as_number, as_product, learning_rate
-from frcnn.backends.tf.constants import fixed
+from frcnn.backends.tf import library
 
 
 def sgd_step(
@@ -37,10 +37,8 @@ def sgd_step(
         raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
     rate = as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)
     decay = as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)
-    if decay != 0:
-        g = g + w * fixed(decay, w.dtype)
-    v = v * fixed(mu, v.dtype) + g * fixed(rate, g.dtype)
-    return w - v, v
+    updated = library.load().frcnn_sgd_step(weights=w, gradients=g, velocity=v, rate=rate, momentum=mu, decay=decay)
+    return updated.new_weights, updated.new_velocity
 
 
 def _blobs(weights, gradients, velocity):

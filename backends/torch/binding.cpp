@@ -1,5 +1,5 @@
 // The native kernels as torch operators, private to this folder: frcnn_native::forward and ::backward, of RoI pooling
-// (cpu.py), and ::sgd_step (sgd.py).
+// (cpu.py), ::sgd_step (sgd.py) and ::nms (nms.py).
 //
 // Maps are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is
 // copied once a call; a result that shall not be is turned RoI by RoI, while it is still in the cache. The includes are
@@ -15,6 +15,7 @@
 #include <tuple>
 #include <vector>
 
+#include "nms.h"
 #include "pages.h"
 #include "roi_pool.h"
 #include "sgd.h"
@@ -167,6 +168,24 @@ void sgd_step(const Tensor& weights, const Tensor& gradients, const Tensor& velo
       new_velocity);
 }
 
+template <class Element>
+void remove(const Tensor& boxes, const Tensor& starts, frcnn::Removal removal, Tensor& kept) {
+  const int64_t groups = starts.numel() - 1;
+  const int64_t pairs = boxes.size(0) * boxes.size(0) / std::max<int64_t>(1, groups * groups);  // of a group, at most
+  at::parallel_for(0, groups, std::max<int64_t>(1, kGrain / (1 + pairs)), [&](int64_t begin, int64_t end) {
+    frcnn::nms_groups(boxes.const_data_ptr<Element>(), starts.const_data_ptr<int64_t>(), removal,
+                      kept.mutable_data_ptr<bool>(), begin, end);
+  });
+}
+
+// boxes (R, 4) in the order of the visit; starts (G + 1,), the first row of each group and R. (R,) bool: which stay.
+Tensor nms(const Tensor& boxes, const Tensor& starts, double threshold, bool reaching) {
+  Tensor kept = at::empty({boxes.size(0)}, boxes.options().dtype(at::kBool));
+  const auto run = boxes.scalar_type() == at::kFloat ? remove<float> : remove<double>;
+  run(boxes.contiguous(), starts.contiguous(), {threshold, reaching}, kept);
+  return kept;
+}
+
 }  // namespace
 
 TORCH_LIBRARY(frcnn_native, library) {
@@ -179,10 +198,12 @@ TORCH_LIBRARY(frcnn_native, library) {
   library.def(
       "sgd_step(Tensor weights, Tensor gradients, Tensor velocity, float rate, float momentum, float decay, "
       "Tensor(a!) new_weights, Tensor(b!) new_velocity) -> ()");
+  library.def("nms(Tensor boxes, Tensor starts, float threshold, bool reaching) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(frcnn_native, CPU, library) {
   library.impl("forward", &forward);
   library.impl("backward", &backward);
   library.impl("sgd_step", &sgd_step);
+  library.impl("nms", &nms);
 }

@@ -1,14 +1,15 @@
 """The choice of a pyramid's scale, and the steps from scores to detections, on tensors, as spec/detection.md says.
 
 torch.argmin gives the first of equals, as detect-scale.tie wants. Eager arithmetic rounds every operation; a compiler
-for CUDA may fuse the product with the subtraction, which is one rounding less (detect-scale.arithmetic).
+for CUDA may fuse the product with the subtraction, which is one rounding less (detect-scale.arithmetic). torch.topk is
+not used: it does not say which of equals it takes (detect-steps.per-image).
 """
 
 import torch
 
-from frcnn.backends.arguments import as_scales, as_whole
+from frcnn.backends.arguments import as_scales, as_threshold, as_whole, check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places
-from frcnn.backends.torch.nms import nms
+from frcnn.backends.torch.nms import kept_of_groups
 
 AREA = 224 * 224
 
@@ -46,26 +47,33 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     >>> detect(torch.tensor([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, torch.tensor([0, 0, 0]), 1).tolist()
     [[1, 0, 1], [1, 0, 2]]
     """
-    image_count = as_whole("image_count", image_count, 0)
+    check_profile(profile)
+    image_count, iou_threshold = as_whole("image_count", image_count, 0), as_threshold(iou_threshold)
     per_image, per_class = as_whole("per_image", per_image, 1), as_whole("per_class", per_class, 1)
     _check_rows(scores, boxes, images, image_count)
-    nms(boxes[:0, :4], scores[:0, 0], iou_threshold, profile=profile)  # refuses also where nothing is to suppress
-    of_image = {image: (images == image).nonzero()[:, 0] for image in images.unique().tolist()}
-    found = [images.new_zeros((0, 3), dtype=torch.int64)]
-    for k in range(1, scores.shape[1]):
-        score, taken = scores[:, k], {}
-        for image, rows in of_image.items():
-            finite = rows[score[rows] > -torch.inf]
-            # Not torch.topk, which does not say which of equals it takes (detect-steps.per-image).
-            taken[image] = finite[torch.argsort(score[finite], descending=True, stable=True)[:per_image]]
-        ranked = torch.cat([score[:0], *(score[rows] for rows in taken.values())]).sort(descending=True).values
-        limit = per_class * image_count
-        threshold = ranked[limit - 1] if len(ranked) > limit else -torch.inf
-        for image, rows in taken.items():
-            left = rows[score[rows] > threshold]
-            kept = left[nms(boxes[left, 4 * k : 4 * k + 4], score[left], iou_threshold, profile=profile)]
-            found.append(torch.stack([torch.full_like(kept, k), torch.full_like(kept, image), kept], dim=1))
-    return torch.cat(found)
+    R, K1 = scores.shape
+    by_class, images = scores[:, 1:].T, images.long()
+    # Class by class, image by image, by falling score, the first of equals first: rows (K, R), and what is theirs.
+    rows = torch.argsort(by_class, dim=1, descending=True, stable=True)
+    rows = rows.gather(1, torch.argsort(images[rows], dim=1, stable=True))
+    score, image = by_class.gather(1, rows), images[rows]
+
+    counts = torch.bincount(images, minlength=image_count)
+    rank = torch.arange(R, device=scores.device) - (counts.cumsum(0) - counts)[image]
+    taken = (score > -torch.inf) & (rank < per_image)
+    limit = per_class * image_count
+    if R > limit:
+        ranked = torch.where(taken, score, -torch.inf).sort(dim=1, descending=True).values
+        fall_short = torch.where(ranked[:, limit] > -torch.inf, ranked[:, limit - 1], -torch.inf)
+        taken &= score > fall_short[:, None]
+
+    k, place = taken.nonzero().T
+    found = torch.stack([k + 1, image[k, place], rows[k, place]], dim=1)
+    begins = (found[1:, :2] != found[:-1, :2]).any(dim=1).nonzero()[:, 0] + 1
+    starts = torch.cat([begins.new_zeros(1), begins, begins.new_tensor([len(found)])])
+    own = boxes.reshape(R, K1, 4)[found[:, 2], found[:, 0]]
+    kept = kept_of_groups(own if profile == "exact" else own.float(), starts, iou_threshold, profile)
+    return found[kept]
 
 
 def _check_rows(scores, boxes, images, image_count):

@@ -2,16 +2,15 @@
 
 torchvision.ops.nms is not used: it takes inclusive boxes for one pixel smaller (nms-greedy.overlap), compares with a
 threshold that is not rounded (nms-greedy.threshold, `exact`) and has no `>=` (the same, `caffe-2015`). The scores'
-order is torch's own stable sort, which passes nms-greedy.tie. The R x R overlaps are computed on the boxes' device, a
-slice at a time, and leave it as R x R bytes; the visits, which wait for one another, are made on the CPU.
+order is torch's own stable sort, on the boxes' device, which passes nms-greedy.tie. The visits wait for one another,
+and so are made on the CPU: a thousand boxes are 16 KB to bring there.
 """
 
 import torch
 
 from frcnn.backends.arguments import as_threshold, check_profile
-from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places, iou
-
-ROWS_AT_A_TIME = 256  # of R x R overlaps, so that no more than this many rows are ever held in floating point
+from frcnn.backends.torch import cpu
+from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places
 
 
 @torch.no_grad()
@@ -34,25 +33,17 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
     if profile != "exact":
         boxes, scores = boxes.float(), scores.float()
     order = torch.argsort(scores, descending=True, stable=True)
-    removes = _removes(boxes[order], threshold, profile).cpu()
-    remaining, kept = torch.ones(len(order), dtype=torch.bool), []
-    for place in range(len(order)):
-        if remaining[place]:
-            kept.append(place)
-            remaining &= ~removes[place]
-    return order[torch.tensor(kept, dtype=torch.int64, device=order.device)]
+    starts = torch.tensor([0, len(order)])
+    return order[kept_of_groups(boxes[order], starts, threshold, profile)]
 
 
-def _removes(boxes, threshold, profile):
-    """(R, R) bool: whether a kept box of this row removes the later box of this column; the overlaps in slices."""
-    slices = []
-    for rows in boxes.split(ROWS_AT_A_TIME):
-        overlaps = iou(rows, boxes, validate=False)
-        if profile == "exact":
-            slices.append(overlaps > overlaps.new_tensor(threshold))
-        else:
-            slices.append(overlaps.double() >= threshold)
-    return torch.cat(slices) if slices else boxes.new_zeros((0, 0), dtype=torch.bool)
+def kept_of_groups(boxes, starts, threshold, profile):
+    """Which boxes remain, (R,) bool on their device, where groups of boxes know nothing of each other.
+
+    boxes: (R, 4), group by group, in the order of the visit. starts: (G + 1,) int64, each group's first row, and R.
+    """
+    kept = cpu.load().nms(boxes.cpu(), starts.cpu(), threshold, profile != "exact")
+    return kept.to(boxes.device)
 
 
 def _check_scores(scores, boxes):
