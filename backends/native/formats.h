@@ -10,6 +10,10 @@
 #include <cstring>
 #include <limits>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace frcnn {
 
 enum class Type { float16, bfloat16, float32, float64 };
@@ -32,7 +36,32 @@ To bit_cast(From from) {
   return to;
 }
 
-// A vector of Lane and the signed integers that its comparisons give, which also hold the indices.
+// Write a vector. past_caches: `to` has its alignment, and nobody reads there soon: then the line is not first fetched
+// from memory, which is a third of what a large result costs. fence() has to follow before anybody reads.
+template <class Vector>
+void write(Vector vector, void* to, bool past_caches) {
+#if defined(__SSE2__)
+  if (past_caches) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof vector == 64) return _mm512_stream_si512(static_cast<__m512i*>(to), bit_cast<__m512i>(vector));
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof vector == 32) return _mm256_stream_si256(static_cast<__m256i*>(to), bit_cast<__m256i>(vector));
+#endif
+    if constexpr (sizeof vector == 16) return _mm_stream_si128(static_cast<__m128i*>(to), bit_cast<__m128i>(vector));
+  }
+#endif
+  std::memcpy(to, &vector, sizeof vector);
+}
+
+inline void fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+// A vector of Lane and the signed integers that its comparisons give, which also hold the indices; Places are those as
+// they are stored.
 template <class Lane>
 struct Vectors;
 template <>
@@ -43,12 +72,14 @@ struct Vectors<float> {
   typedef uint32_t Bits __attribute__((vector_size(kVectorBytes)));
   typedef uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
   using Index = int32_t;
+  using Places = Indices;
 };
 template <>
 struct Vectors<double> {
   static constexpr int lanes = kVectorBytes / 8;
   typedef double Values __attribute__((vector_size(kVectorBytes)));
   typedef int64_t Indices __attribute__((vector_size(kVectorBytes)));
+  typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
   using Index = int64_t;
 };
 
@@ -68,7 +99,7 @@ struct Native : Vectors<Real> {
     std::memcpy(&values, at, sizeof values);
     return values;
   }
-  static void store(Values values, Stored* at) { std::memcpy(at, &values, sizeof values); }
+  static Values stored(Values values) { return values; }
 };
 
 // The half types are compared as float32 whose upper half they are. For bfloat16 that is its value; for float16 it is
@@ -89,10 +120,7 @@ struct Half : Vectors<float> {
     const Bits nan = Bits{} + 0x7fc00000u;
     return bit_cast<Values>((bits & 0x7fffffffu) > (uint32_t(infinity) << 16) ? nan : bits);
   }
-  static void store(Values values, Stored* at) {
-    const Halves halves = __builtin_convertvector(bit_cast<Bits>(values) >> 16, Halves);
-    std::memcpy(at, &halves, sizeof halves);
-  }
+  static Halves stored(Values values) { return __builtin_convertvector(bit_cast<Bits>(values) >> 16, Halves); }
 };
 
 struct Bfloat16 : Half<0x7f80> {

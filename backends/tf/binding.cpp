@@ -13,6 +13,7 @@
 // projected in float64. The work is shared out over TensorFlow's own thread pool.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -253,19 +254,29 @@ class RoiPoolOp : public RoiPoolKernel {
     Tensor *output, *argmax;
     OP_REQUIRES_OK(context, context->allocate_output(0, pooled, &output));
     OP_REQUIRES_OK(context, context->allocate_output(1, with_argmax_ ? pooled : TensorShape({0}), &argmax));
-    int32_t* places = with_argmax_ ? argmax->flat<int32_t>().data() : nullptr;
+    if (pooled.num_elements() == 0) return;
+    const frcnn::Pooled results{output->data(), with_argmax_ ? argmax->flat<int32_t>().data() : nullptr, false};
 
     double cells = 0;
-    for (const frcnn::Roi& roi : rois) {
-      cells += std::min<double>(roi.h, problem.H) * std::min<double>(roi.w, problem.W) * problem.C;
-    }
-    Share(context, pooled.num_elements() == 0 ? 0 : frcnn::forward_units(problem), cells,
-          [&](int64_t begin, int64_t end) {
-            frcnn::forward(problem, rois.data(), input.data(), output->data(), places, begin, end);
-          });
+    for (const frcnn::Roi& roi : rois) cells += std::min<double>(roi.h, problem.H) * std::min<double>(roi.w, problem.W);
+    const bool plain = Plain(context, problem, input, cells);
+    Share(context, frcnn::forward_units(problem, results), cells * problem.C, [&](int64_t begin, int64_t end) {
+      frcnn::forward(problem, rois.data(), input.data(), plain, results, begin, end);
+    });
   }
 
  private:
+  // Whether the maps are known to hold no NaN. It is looked for only where pooling reads so much more that it pays.
+  static bool Plain(OpKernelContext* context, const frcnn::Problem& problem, const Tensor& input, double cells) {
+    const double in_maps = static_cast<double>(problem.N) * problem.H * problem.W;
+    if (problem.profile != frcnn::Profile::exact || cells < 4 * in_maps) return false;
+    std::atomic<bool> nan{false};
+    Share(context, input.NumElements(), input.NumElements() / 16.0, [&](int64_t begin, int64_t end) {
+      if (frcnn::holds_nan(problem.type, input.data(), begin, end)) nan = true;
+    });
+    return !nan;
+  }
+
   int64_t P_h_, P_w_;
   bool with_argmax_;
 };
@@ -318,7 +329,8 @@ class RoiPoolGatherOp : public RoiPoolKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, argmax.shape(), &gathered));
     const int bytes = tensorflow::DataTypeSize(grad.dtype());
     const auto gather = bytes == 2 ? Gather<uint16_t> : bytes == 4 ? Gather<uint32_t> : Gather<uint64_t>;
-    Share(context, gathered->NumElements() == 0 ? 0 : frcnn::forward_units(problem), 2.0 * gathered->NumElements(),
+    const int64_t windows = problem.R * problem.P_h * problem.P_w;
+    Share(context, gathered->NumElements() == 0 ? 0 : windows, 2.0 * gathered->NumElements(),
           [&](int64_t begin, int64_t end) {
             gather(problem, rois.data(), grad.data(), argmax.flat<int32_t>().data(), gathered->data(), begin, end);
           });

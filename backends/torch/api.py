@@ -5,7 +5,7 @@ import torch
 from frcnn.backends.torch import arguments, operator  # noqa: F401  (registers torch.ops.frcnn)
 
 
-def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", validate=True):
+def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", validate=True, out=None):
     """Divide each RoI into P_h x P_w sub-windows and take the maximum of each, channel by channel.
 
     input: (N, C, H, W), float16, bfloat16, float32 or (on the CPU) float64; contiguous or channels last, as the result.
@@ -15,6 +15,8 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     spatial_scale: map cells per image pixel, 1/16 for VGG16's conv5_3.
     profile: "exact", or "caffe-2015" for what the original code computes.
     validate: False pools an unusable box to 0 in place of the error, and on CUDA saves waiting for the device.
+    out: for inference, a tensor that the result is written into and that is returned, of its shape, type and layout;
+        None for a fresh one. Fresh memory takes longer than pooling does.
 
     Returns (R, C, P_h, P_w) of input's type; differentiable in input any number of times, not in boxes. Autocast
     changes nothing: the result has the type of input. On CUDA, torch.use_deterministic_algorithms makes backward
@@ -31,17 +33,14 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     pooled_height, pooled_width = arguments.as_output_size(output_size)
     if not isinstance(boxes, torch.Tensor):
         boxes = arguments.as_rows(boxes, input)
-    output, _ = torch.ops.frcnn.roi_pool(
-        input,
-        boxes.detach(),
-        pooled_height,
-        pooled_width,
-        arguments.as_scale(spatial_scale),
-        profile,
-        torch.is_grad_enabled() and input.requires_grad,
-        validate,
-    )
-    return output
+    wants_gradient = torch.is_grad_enabled() and input.requires_grad
+    pooling = (input, boxes.detach(), pooled_height, pooled_width, arguments.as_scale(spatial_scale), profile)
+    if out is None:
+        return torch.ops.frcnn.roi_pool(*pooling, wants_gradient, validate)[0]
+    if wants_gradient:
+        raise RuntimeError("roi_pool with out= has no gradient; leave out= away, or call it under torch.no_grad()")
+    torch.ops.frcnn.roi_pool_into(*pooling, validate, out)
+    return out
 
 
 class RoIPool(torch.nn.Module):

@@ -92,6 +92,19 @@ def check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile
     check_map(input.shape[2], input.shape[3])
 
 
+def check_out(out, input, boxes, pooled_height, pooled_width):
+    """Whether `out` is what the result would be. It may be used again and again, so it is never made larger."""
+    shape, layout = (boxes.shape[0], input.shape[1], pooled_height, pooled_width), memory_format(input)
+    if out.shape != shape or not out.is_contiguous(memory_format=layout):
+        said = "channels last" if layout == torch.channels_last else "contiguous"
+        raise ValueError(f"out must have shape {shape} and be {said}, as input is, got {tuple(out.shape)}")
+    if out.dtype != input.dtype or out.device != input.device:
+        raise TypeError(
+            f"out must have the type and device of input, {_name(input.dtype)} on {input.device}, got "
+            f"{_name(out.dtype)} on {out.device}"
+        )
+
+
 def check_gradient(grad, argmax, boxes, input_size, spatial_scale, profile):
     """Everything that roi_pool_backward refuses without a look at the data."""
     check_gradient_shapes(grad, argmax, boxes, input_size, profile)

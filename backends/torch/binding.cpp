@@ -2,7 +2,7 @@
 // (cpu.py), ::sgd_step (sgd.py) and ::nms (nms.py).
 //
 // Maps are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is
-// copied once a call; a result that shall not be is turned RoI by RoI, while it is still in the cache. The includes are
+// copied once a call; a result that shall not be is turned while it is in the cache. The includes are
 // few because they decide how long the first use compiles.
 
 #include <ATen/Parallel.h>
@@ -11,6 +11,7 @@
 #include <torch/library.h>
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -69,33 +70,20 @@ Tensor fresh(at::IntArrayRef shape, const at::TensorOptions& options, MemoryForm
   return tensor;
 }
 
-// One RoI's (bins, C) as (C, bins).
-template <class Element>
-void turn(const Element* from, int64_t bins, int64_t C, Element* to) {
-  for (int64_t c = 0; c < C; ++c) {
-    for (int64_t bin = 0; bin < bins; ++bin) to[c * bins + bin] = from[bin * C + c];
-  }
+// Whether the maps are known to hold no NaN. It is looked for only where pooling reads so much more that it pays.
+bool plain(const frcnn::Problem& problem, const Tensor& features, int64_t cells) {
+  if (problem.profile != frcnn::Profile::exact || cells < 4 * problem.N * problem.H * problem.W) return false;
+  std::atomic<bool> nan{false};
+  at::parallel_for(0, features.numel(), 16 * kGrain, [&](int64_t begin, int64_t end) {
+    if (frcnn::holds_nan(problem.type, features.const_data_ptr(), begin, end)) nan = true;
+  });
+  return !nan;
 }
 
-// Pool the RoIs begin..end - 1 into output and argmax (R, C, P_h, P_w), contiguous. Bits are moved, so all that counts
-// of a type is its size.
-template <class Bits>
-void pool_turned(const frcnn::Problem& problem, const frcnn::Roi* rois, const void* features, void* output,
-                 int32_t* argmax, int64_t begin, int64_t end) {
-  const int64_t bins = problem.P_h * problem.P_w, each = bins * problem.C;
-  std::vector<Bits> pooled(static_cast<size_t>(each));
-  std::vector<int32_t> places(static_cast<size_t>(argmax ? each : 0));
-  frcnn::Problem single = problem;
-  single.R = 1;
-  for (int64_t i = begin; i < end; ++i) {
-    frcnn::forward(single, rois + i, features, pooled.data(), argmax ? places.data() : nullptr, 0, bins);
-    turn(pooled.data(), bins, problem.C, static_cast<Bits*>(output) + i * each);
-    if (argmax) turn(places.data(), bins, problem.C, argmax + i * each);
-  }
-}
-
+// out: where the output goes, of the result's shape, type and layout; none for a fresh one.
 std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int64_t P_h, int64_t P_w,
-                                   double spatial_scale, const std::string& profile, bool with_argmax, bool validate) {
+                                   double spatial_scale, const std::string& profile, bool with_argmax, bool validate,
+                                   const std::optional<Tensor>& out) {
   const frcnn::Problem problem =
       problem_of(native_type(input, "input"), profile, input.sizes(), {boxes.size(0), input.size(1), P_h, P_w});
   const std::vector<frcnn::Roi> rois = project(problem, boxes, spatial_scale, validate);
@@ -103,23 +91,20 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   const bool last = is_channels_last(input);
   const auto layout = last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
   const std::vector<int64_t> shape = {problem.R, problem.C, P_h, P_w};
-  const Tensor output = fresh(shape, input.options(), layout);
+  const Tensor output = out ? *out : fresh(shape, input.options(), layout);
   const auto indices = input.options().dtype(at::kInt);
   const Tensor argmax = with_argmax ? fresh(shape, indices, layout) : at::empty({0}, indices);
   if (output.numel() == 0) return {output, argmax};
 
   int64_t cells = 0;
   for (const frcnn::Roi& roi : rois) cells += std::min<int64_t>(roi.h, problem.H) * std::min<int64_t>(roi.w, problem.W);
-  const auto size = input.element_size();
-  const auto pool = last        ? frcnn::forward
-                    : size == 2 ? pool_turned<uint16_t>
-                    : size == 4 ? pool_turned<uint32_t>
-                                : pool_turned<uint64_t>;
-  const int64_t units = last ? frcnn::forward_units(problem) : problem.R;
+  const bool no_nan = plain(problem, features, cells);
+  const frcnn::Pooled pooled{output.mutable_data_ptr(), with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr,
+                             !last};
+  const int64_t units = frcnn::forward_units(problem, pooled);
   const int64_t elements_in_unit = (cells * problem.C + output.numel()) / units;
   at::parallel_for(0, units, std::max<int64_t>(1, kGrain / (1 + elements_in_unit)), [&](int64_t begin, int64_t end) {
-    pool(problem, rois.data(), features.const_data_ptr(), output.mutable_data_ptr(),
-         with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr, begin, end);
+    frcnn::forward(problem, rois.data(), features.const_data_ptr(), no_nan, pooled, begin, end);
   });
   return {output, argmax};
 }
@@ -191,7 +176,7 @@ Tensor nms(const Tensor& boxes, const Tensor& starts, double threshold, bool rea
 TORCH_LIBRARY(frcnn_native, library) {
   library.def(
       "forward(Tensor input, Tensor boxes, int pooled_height, int pooled_width, float spatial_scale, str profile, "
-      "bool with_argmax, bool validate) -> (Tensor, Tensor)");
+      "bool with_argmax, bool validate, *, Tensor(a!)? out=None) -> (Tensor, Tensor)");
   library.def(
       "backward(Tensor grad, Tensor argmax, Tensor boxes, int[] input_size, float spatial_scale, str profile, "
       "bool validate) -> Tensor");

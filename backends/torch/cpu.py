@@ -12,7 +12,7 @@ import torch
 from frcnn.backends.native import build
 
 
-def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate):
+def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate, *, out=None):
     """Output and argmax; argmax has shape (0,) where it is not wanted, which is quicker.
 
     input: (N, C, H, W); both results are channels-last where only that fits input, else contiguous.
@@ -20,10 +20,13 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
     spatial_scale: map cells per image pixel.
     profile: "exact" or "caffe-2015".
     validate: False pools an unusable RoI to 0 with argmax -1 in place of the error.
+    out: where the output goes, of its shape, type and layout; None for a fresh one.
 
     Raises ValueError naming the argument and the first offending row; UnavailableBackend without a compiler.
     """
-    return load().forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate)
+    return load().forward(
+        input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate, out=out
+    )
 
 
 def backward(grad, argmax, boxes, input_size, spatial_scale, profile, *, validate=True):

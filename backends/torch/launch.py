@@ -46,11 +46,12 @@ def executed(device):
     return "interpreter" if device == "cpu" or triton.knobs.runtime.interpret else "cuda"
 
 
-def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate):
+def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate, *, out=None):
     """Pool input over boxes: output and argmax (int32) in input's memory format; argmax of shape (0,) if not wanted.
 
     input: (N, C, H, W), float16, bfloat16 or float32, any strides, on CUDA or, to be interpreted, on the CPU.
     boxes: (R, 5), any of these types; image index, x1, y1, x2, y2 in image pixels.
+    out: where the output goes, of its shape, type and layout; None for a fresh one.
 
     Raises NotImplementedError for float64; ValueError for the first unusable row of boxes with validate, which waits
     once for the device. Without it such a row pools to 0 with argmax -1.
@@ -59,7 +60,9 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
     _check_types(input=input, boxes=boxes)
     N, C, H, W = input.shape
     shape = (boxes.shape[0], C, pooled_height, pooled_width)
-    output = torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
+    output = out
+    if output is None:
+        output = torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=memory_format(input))
     argmax = output.new_empty(0, dtype=torch.int32)
     if with_argmax:
         argmax = torch.empty_like(output, dtype=torch.int32)

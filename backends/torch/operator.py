@@ -1,10 +1,11 @@
-"""The registered operators frcnn::roi_pool, roi_pool_backward and roi_pool_select: CPU, CUDA, fake tensors, autograd.
+"""The registered operators frcnn::roi_pool, _into, _backward and _select: CPU, CUDA, fake tensors, autograd.
 
 roi_pool_backward is linear in grad, and its adjoint, roi_pool_select, reads a map at argmax. Each is the other's
 gradient, so every order of derivative is one of the two, and both are opaque to a compiler that would fuse or
 reassociate their float32 arithmetic.
 
     roi_pool          input -> output, argmax      gradient: roi_pool_backward
+    roi_pool_into     input -> output              none: it writes into a tensor that is there
     roi_pool_backward grad -> grad of input        gradient: roi_pool_select
     roi_pool_select   source -> source at argmax   gradient: roi_pool_backward
 
@@ -25,6 +26,11 @@ _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides)
 _library.define(
     "roi_pool(Tensor input, Tensor boxes, int pooled_height, int pooled_width, float spatial_scale, str profile, "
     "bool with_argmax, bool validate) -> (Tensor, Tensor)",
+    tags=_TAGS,
+)
+_library.define(
+    "roi_pool_into(Tensor input, Tensor boxes, int pooled_height, int pooled_width, float spatial_scale, str profile, "
+    "bool validate, Tensor(a!) out) -> ()",
     tags=_TAGS,
 )
 _library.define(
@@ -52,6 +58,30 @@ def _pool_cuda(input, boxes, pooled_height, pooled_width, spatial_scale, profile
 
     arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
     return launch.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, with_argmax, validate)
+
+
+@torch.library.impl(_library, "roi_pool_into", "CPU")
+def _pool_into_cpu(input, boxes, pooled_height, pooled_width, spatial_scale, profile, validate, out):
+    from frcnn.backends.torch import cpu
+
+    arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
+    arguments.check_out(out, input, boxes, pooled_height, pooled_width)
+    cpu.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, False, validate, out=out)
+
+
+@torch.library.impl(_library, "roi_pool_into", "CUDA")
+def _pool_into_cuda(input, boxes, pooled_height, pooled_width, spatial_scale, profile, validate, out):
+    from frcnn.backends.torch import launch
+
+    arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
+    arguments.check_out(out, input, boxes, pooled_height, pooled_width)
+    launch.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, False, validate, out=out)
+
+
+@torch.library.register_fake("frcnn::roi_pool_into", lib=_library)
+def _pool_into_fake(input, boxes, pooled_height, pooled_width, spatial_scale, profile, validate, out):
+    arguments.check_shapes(input, boxes, pooled_height, pooled_width, profile)
+    arguments.check_out(out, input, boxes, pooled_height, pooled_width)
 
 
 @torch.library.register_fake("frcnn::roi_pool", lib=_library)

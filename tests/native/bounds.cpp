@@ -20,10 +20,13 @@ static T one_of(const std::vector<T>& choices) {
   return choices[randomness() % choices.size()];
 }
 
-// From malloc, so that the sanitizer guards the byte after the last one.
+// From the heap, so that the sanitizer guards the byte after the last one; aligned as frameworks' buffers are.
 struct Buffer {
-  explicit Buffer(int64_t bytes) : data(std::malloc(static_cast<size_t>(bytes)), &std::free) {
-    auto* const at = static_cast<unsigned char*>(data.get());
+  explicit Buffer(int64_t bytes) : data(nullptr, &std::free) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 64, static_cast<size_t>(bytes)) != 0) std::abort();
+    data.reset(memory);
+    auto* const at = static_cast<unsigned char*>(memory);
     for (int64_t k = 0; k < bytes; ++k) at[k] = static_cast<unsigned char>(randomness());
   }
   std::unique_ptr<void, void (*)(void*)> data;
@@ -70,10 +73,18 @@ static void run(const Problem& problem) {
   const Buffer features(cells * size), output(pooled * size), argmax(pooled * 4), sums(cells * size);
   const Buffer garbled = garbled_argmax(pooled, H * W);
   int32_t* const places = static_cast<int32_t*>(argmax.data.get());
-  const int64_t units = frcnn::forward_units(problem), parts = frcnn::backward_units(problem);
-  frcnn::forward(problem, rois.data(), features.data.get(), output.data.get(), nullptr, 0, units);
-  frcnn::forward(problem, rois.data(), features.data.get(), output.data.get(), places, 0, units / 2);
-  frcnn::forward(problem, rois.data(), features.data.get(), output.data.get(), places, units / 2, units);
+  const int64_t parts = frcnn::backward_units(problem);
+  for (const bool channels_first : {true, false}) {
+    for (const bool plain : {true, false}) {
+      for (int32_t* const argmax : {static_cast<int32_t*>(nullptr), places}) {
+        const frcnn::Pooled results{output.data.get(), argmax, channels_first};
+        const int64_t units = frcnn::forward_units(problem, results);
+        frcnn::forward(problem, rois.data(), features.data.get(), plain, results, 0, units / 2);
+        frcnn::forward(problem, rois.data(), features.data.get(), plain, results, units / 2, units);
+      }
+    }
+  }
+  frcnn::holds_nan(type, features.data.get(), 0, cells);
   if (!frcnn::argmax_on_map(problem, places, pooled)) std::abort();
   for (const int32_t* each : {static_cast<const int32_t*>(places), static_cast<const int32_t*>(garbled.data.get())}) {
     frcnn::backward(problem, rois.data(), output.data.get(), each, sums.data.get(), 0, parts);
@@ -90,6 +101,11 @@ int main() {
         run(Problem{type, profile, N, H, W, one_of(channels), R, one_of(pools), one_of(pools)});
       }
     }
+  }
+  // Results that are written past the caches, which takes 32 MB of them.
+  for (const Type type : {Type::float16, Type::float64}) {
+    const int64_t channels = 96, R = (int64_t{1} << 25) / (channels * 49 * bytes_of(type)) + 1;
+    run(Problem{type, Profile::exact, 1, 5, 6, channels, R, 7, 7});
   }
   std::puts("in bounds");
 }

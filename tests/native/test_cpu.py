@@ -145,6 +145,34 @@ def test_every_misleading_extent_has_the_profiles_own_windows_and_gradients(prof
 
 @both_profiles
 @all_types
+@pytest.mark.parametrize("channels", [1, 17, 130])
+@pytest.mark.parametrize("nan", [False, True])
+def test_many_rois_on_a_map_pool_as_the_reference_says_where_one_number_is_nan_too(profile, kind, channels, nan):
+    """Enough of them that the maps are looked through for NaN first; the only one is the last number of all."""
+    random = np.random.default_rng(3)
+    features = random.standard_normal((2, channels, 9, 7)).astype(kind)
+    if nan:
+        features[-1, -1, -1, -1] = np.nan
+    rois = np.concatenate([hostile_rois(random, 30, 2, 1.0, np.float32), np.float32([[1, 0, 0, 6, 8]] * 30)])
+    assert_pools_as_reference(features, rois, (3, 2), 1.0, profile)
+
+
+@all_types
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_results_too_large_for_any_cache_are_those_of_their_parts(kind, layout):
+    """From 32 MB on they are written past the caches."""
+    random, size = np.random.default_rng(4), np.dtype(kind).itemsize
+    features = tensor(random.standard_normal((2, 96, 12, 10)).astype(kind), layout)
+    count = 2**25 // (96 * 7 * 7 * size) + 1
+    rois = tensor(hostile_rois(random, count, 2, 1.0, np.float32))
+    whole = cpu.forward(features, rois, 7, 7, 1.0, "exact", True, True)
+    parts = [cpu.forward(features, some, 7, 7, 1.0, "exact", True, True) for some in rois.chunk(3)]
+    for together, apart in zip(whole, zip(*parts, strict=True), strict=True):
+        assert_same_bits(array(together), array(torch.cat(apart)))
+
+
+@both_profiles
+@all_types
 def test_any_argmax_on_the_map_adds_up_as_the_reference_says(profile, kind):
     random = np.random.default_rng(0)
     rois = hostile_rois(random, 9, 2, 0.5, np.float32)

@@ -127,3 +127,45 @@ def test_the_backward_operator_refuses_what_does_not_belong_together(change):
     wrong = {"shape": argmax[:, :1], "type": argmax.long(), "rows": argmax}[change]
     with pytest.raises(ValueError, match="grad must have shape" if change == "rows" else "argmax must hold int32"):
         torch.ops.frcnn.roi_pool_backward(output, wrong, boxes, INPUT.shape, 1.0, "exact", True)
+
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_result_is_written_into_the_tensor_that_is_given(layout, compiled):
+    features = torch.randn(2, 5, 8, 9).contiguous(memory_format=layout)
+    boxes = torch.tensor([[0.0, 1, 1, 6, 7], [1, 0, 0, 8, 7], [1, 5, 5, 2, 2]])
+    wanted = roi_pool(features, boxes, (3, 2))
+    out = torch.full_like(wanted, torch.nan)
+
+    def pool(features):
+        return roi_pool(features, boxes, (3, 2), out=out)
+
+    given = (torch.compile(pool, fullgraph=True) if compiled else pool)(features)
+    assert torch.equal(out, wanted)
+    assert given is out or compiled
+    assert torch.equal(given, wanted)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (torch.zeros(1, 3, 2, 3), r"out must have shape \(1, 3, 2, 2\) and be contiguous"),
+        (torch.zeros(1, 3, 2, 2).to(memory_format=torch.channels_last), "be contiguous, as input is"),
+        (torch.zeros(1, 3, 2, 2).double(), "out must have the type and device of input, float32"),
+    ],
+)
+def test_a_tensor_that_is_no_place_for_the_result_is_refused(out, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        roi_pool(torch.ones(1, 3, 4, 4), torch.tensor([[0.0, 0, 0, 3, 3]]), 2, out=out)
+
+
+def test_a_gradient_and_a_given_tensor_do_not_go_together():
+    features, boxes = torch.ones(1, 3, 4, 4, requires_grad=True), torch.tensor([[0.0, 0, 0, 3, 3]])
+    out = torch.zeros(1, 3, 2, 2)
+    with pytest.raises(RuntimeError, match="out= has no gradient"):
+        roi_pool(features, boxes, 2, out=out)
+    with torch.no_grad():
+        assert roi_pool(features, boxes, 2, out=out) is out
