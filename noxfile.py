@@ -49,7 +49,7 @@ PEERS = {
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time RoI pooling beside its peers: nox -s bench -- roi-pool --case A --peer torchvision=/usr/bin/python3"""
+    """Time frcnn beside its peers: nox -s bench -- roi-pool --case A --peer torchvision=/usr/bin/python3"""
     install(session, ".[all]")
     known = []
     for name, requirements in PEERS.items():

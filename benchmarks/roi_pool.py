@@ -1,97 +1,82 @@
-"""RoI pooling beside every library that has it: the same boxes in the same maps, in one run, beside the copy bandwidth.
+"""RoI pooling beside every library that has it: the same boxes in the same maps.
 
 A mode is what a user does:
     inference              no argmax; buffers of the call before are used again where the library lets a caller
     training               with argmax, fresh outputs, maps as the library likes them best
     training, contiguous   the same, for a caller whose maps have their channels first and who knows of nothing else
     backward               the gradient of the maps, in one order of addition where the library has one
+
+The cases are two of the paper's sizes, its dense boxes, and what grows from them. Symbols as in spec/roi-pool.md: N
+images, C channels, map H x W at 1/16; R RoIs of 16 to 500 by 16 to 400 pixels, whole within their image; P x P
+sub-windows.
 """
 
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from frcnn.benchmarks import rounds as turns
-from frcnn.benchmarks.worker import Worker
-
+TITLE = "RoI pooling"
 MODES = ("inference", "training", "training, contiguous", "backward")
 OURS = ("frcnn-torch", "frcnn-tf")
-COPY = "copy"
-COPIED = 2**28  # bytes, more than any cache
-TOO_LARGE = 2**30  # bytes of outputs, from which on libraries are measured one after the other
+PEERS = ("openvino", "onnxruntime", "opencv", "torchvision", "mxnet")
+DEFAULT = ("A", "B")
+SCALE = 1 / 16
+WIDEST, TALLEST, SMALLEST = 500, 400, 16
 
 
-def measure(pythons, cases, modes, rounds, threads, console):
-    """Time every library in every case and mode.
+@dataclass(frozen=True)
+class Case:
+    """Sizes of one call, float32."""
 
-    pythons: library -> the interpreter that has it, "copy" first. cases: of cases.py.
+    name: str
+    N: int
+    C: int
+    H: int
+    W: int
+    R: int
+    P: int
 
-    Returns versions, copy_bytes_a_second and rows, as a file of results has them.
-    Raises WorkerError naming a library that does not start, or that died.
-    """
-    rows = []
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        workers = [stack.enter_context(Worker(name, python, threads, folder)) for name, python in pythons.items()]
-        versions = {worker.name: worker.versions for worker in workers}
-        copy, workers = workers[0], workers[1:]
-        np.savez(folder / "copy.npz", bytes=COPIED)
-        copy.prepare(folder / "copy.npz", COPY)
-        copied = turns.interleaved([copy], rounds)[COPY]
-        copy.release()
-        for case in cases:
-            file = folder / "case.npz"
-            for mode in modes:
-                console.print(f"{case.name}, {mode}", highlight=False)
-                np.savez(file, **case.arrays(mode))
-                rows += rows_of(case, mode, workers, file, rounds)
-    return {"versions": versions, "copy_bytes_a_second": 2 * COPIED / copied.median, "rows": rows}
+    def arrays(self, mode):
+        """The call's arrays, the same for every library: features, rois, P, scale; for backward the output's grad."""
+        random = np.random.default_rng(5)
+        features = random.standard_normal((self.N, self.C, self.H, self.W), np.float32)
+        height, width = self.H / SCALE, self.W / SCALE
+        w = random.uniform(SMALLEST, min(WIDEST, width), self.R)
+        h = random.uniform(SMALLEST, min(TALLEST, height), self.R)
+        x, y = random.uniform(0, width - w), random.uniform(0, height - h)
+        image = np.sort(random.integers(0, self.N, self.R))
+        rois = np.stack([image, x, y, x + w - 1, y + h - 1], axis=1).astype(np.float32)
+        arrays = {"features": features, "rois": rois, "P": self.P, "scale": SCALE}
+        if mode == "backward":
+            arrays["grad"] = random.standard_normal((self.R, self.C, self.P, self.P), np.float32)
+        return arrays
 
+    def sizes(self):
+        return asdict(self)
 
-def rows_of(case, mode, workers, file, rounds):
-    """The rows of one case, whose arrays are in the file, in one mode."""
-    timings: dict[str, turns.Timing] = {}
-    lacking: dict[str, str] = {}
-    agreement: dict[str, float] = {}
-    together = [workers] if 4 * case.outputs < TOO_LARGE else [[worker] for worker in workers]
-    for some in together:
-        able = []
-        for worker in some:
-            why = worker.prepare(file, mode)
-            if why is None:
-                able.append(worker)
-            else:
-                lacking[worker.name] = why
-        if len(able) > 1:
-            agreement = _agreement(able, file.parent)
-        timings |= turns.interleaved(able, rounds) if able else {}
-        for worker in able:
-            worker.release()
-    rows = []
-    for worker in workers:
-        timing = timings.get(worker.name)
-        rows.append(
-            {
-                "case": case.sizes(),
-                "mode": mode,
-                "library": worker.name,
-                "seconds": timing and timing.seconds,
-                "peak_bytes": timing and timing.peak,
-                "bytes": case.bytes(mode),
-                "agrees": agreement.get(worker.name),
-                "lacks": lacking.get(worker.name),
-            }
-        )
-    return rows
+    @property
+    def outputs(self):
+        """Numbers in the output."""
+        return self.R * self.C * self.P**2
+
+    def bytes(self, mode):
+        """What a call has to move if each array goes through memory once.
+
+        Maps and outputs have 4 bytes a number, an argmax 4 too. Inference reads the maps and writes the output;
+        training writes the argmax besides; backward reads both and writes the maps' gradient. RoIs are next to nothing.
+        """
+        arrays = {"inference": 1, "training": 2, "training, contiguous": 2, "backward": 2}[mode]
+        return 4 * (self.N * self.C * self.H * self.W + arrays * self.outputs)
 
 
-def _agreement(workers, folder):
-    """Of each library's numbers, the share that are the first one's to a millionth: one operator is timed."""
-    answers = {}
-    for worker in workers:
-        worker.answer(folder / "answer.npy")
-        answers[worker.name] = np.load(folder / "answer.npy")
-    first = answers[workers[0].name]
-    return {name: float(np.isclose(answer, first, rtol=1e-6, atol=1e-6).mean()) for name, answer in answers.items()}
+A = Case("A", N=2, C=512, H=38, W=57, R=128, P=7)  # a minibatch of training, network L
+B = Case("B", N=1, C=512, H=38, W=57, R=2000, P=7)  # an image of testing
+DENSE = Case("dense", N=1, C=512, H=38, W=57, R=45_000, P=7)  # the paper's dense boxes, section 5.5
+CASES = {case.name: case for case in (A, B, DENSE)}
+
+GROWTH = {
+    "R": [replace(B, name=f"R={R}", R=R) for R in (16, 64, 256, 1024, 2000, 4096, 16_384, 45_000)],
+    "C": [replace(B, name=f"C={C}", C=C) for C in (16, 64, 256, 512, 1024, 2048)],
+    "P": [replace(B, name=f"P={P}", P=P) for P in (1, 2, 3, 7, 14, 28)],
+    "H W": [replace(B, name=f"HW={H * W}", H=H, W=W) for H, W in ((10, 15), (19, 28), (38, 57), (76, 114))],
+}

@@ -31,7 +31,8 @@ def _head(found):
 def _sizes(row):
     case = row["case"]
     sizes = ", ".join(f"{name} = {value}" for name, value in case.items() if name != "name")
-    return f"{sizes}; float32; {row['bytes'] / 1e6:.1f} MB if each array goes through memory once."
+    moved = f"; {row['bytes'] / 1e6:.1f} MB if each array goes through memory once" if row["bytes"] else ""
+    return f"{sizes}; float32{moved}."
 
 
 def _table(rows, copied):
@@ -41,15 +42,15 @@ def _table(rows, copied):
     timed.sort(key=lambda pair: pair[0].median)
     lines = []
     for timing, row in timed:
-        rate = row["bytes"] / timing.median
+        rate = row["bytes"] and row["bytes"] / timing.median
         lines.append(
             [
                 row["library"],
                 f"{1e3 * timing.median:.3g}",
                 f"{100 * timing.spread:.0f} %",
                 f"{timing.median / timed[0][0].median:.2f}",
-                f"{rate / 1e9:.2f}",
-                f"{100 * rate / copied:.0f} %",
+                f"{rate / 1e9:.2f}" if rate else "-",
+                f"{100 * rate / copied:.0f} %" if rate else "-",
                 "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}",
                 "-" if row["agrees"] is None else f"{100 * row['agrees']:.2f} %",
             ]

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from frcnn.benchmarks import growth, roi_pool, rounds
-from frcnn.benchmarks.cases import CASES, GROWTH, A, Case
+from frcnn.benchmarks import growth, measure, nms, roi_pool, rounds, train_step
+from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, Case
 from frcnn.benchmarks.table import as_markdown
 from frcnn.benchmarks.worker import Worker, WorkerError, names
 from frcnn.cli import main
@@ -22,7 +22,7 @@ MACHINE = {"benchmark": "RoI pooling", "started": "now", "commit": None, "machin
 def measured():
     """Copying and torch, in every mode of a call that is over at once."""
     pythons = dict.fromkeys(("copy", "frcnn-torch"), sys.executable)
-    found = roi_pool.measure(pythons, [TINY], roi_pool.MODES, 2, 1, Console(quiet=True))
+    found = measure.measure(pythons, [TINY], roi_pool.MODES, 2, 1, Console(quiet=True))
     return MACHINE | {"threads": 1, "rounds": 2} | found
 
 
@@ -75,16 +75,16 @@ class Fake:
 
 
 def test_a_library_without_a_mode_says_why_and_has_no_figure(tmp_path):
-    rows = roi_pool.rows_of(TINY, "inference", [Fake("a", [], "it has none"), Fake("b", [])], tmp_path / "case.npz", 6)
+    rows = measure.rows_of(TINY, "inference", [Fake("a", [], "it has none"), Fake("b", [])], tmp_path / "case.npz", 6)
     assert [(row["library"], row["lacks"]) for row in rows] == [("a", "it has none"), ("b", None)]
     assert rows[0]["seconds"] is None
     assert len(rows[1]["seconds"]) == 6
 
 
 def test_calls_too_large_to_be_held_side_by_side_are_made_one_library_after_the_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(roi_pool, "TOO_LARGE", 1)
+    monkeypatch.setattr(measure, "TOO_LARGE", 1)
     asked: list = []
-    roi_pool.rows_of(TINY, "inference", [Fake("a", asked), Fake("b", asked)], tmp_path / "case.npz", 3)
+    measure.rows_of(TINY, "inference", [Fake("a", asked), Fake("b", asked)], tmp_path / "case.npz", 3)
     assert "".join(asked) == "a" * 7 + "b" * 7
 
 
@@ -142,6 +142,20 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
     assert row["case"] == TINY.sizes()
     assert f"{1e3 * statistics.median(row['seconds']):.3g}" in result.stdout
     assert (tmp_path / "new" / "found.md").read_text() in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "case"),
+    [(nms, nms.Case("few", R=30, K=3)), (train_step, train_step.Case("small", "I", "instant", H=64, W=80))],
+    ids=["nms", "train_step"],
+)
+def test_the_other_operators_run_in_both_frameworks_and_answer_alike(benchmark, case):
+    pythons = dict.fromkeys(("copy", *benchmark.OURS), sys.executable)
+    rows = measure.measure(pythons, [case], benchmark.MODES, 1, 1, Console(quiet=True))["rows"]
+    assert [row["library"] for row in rows] == list(benchmark.OURS)
+    assert all(row["seconds"][0] > 0 and row["lacks"] is None for row in rows)
+    if benchmark is nms:
+        assert [row["agrees"] for row in rows] == [1.0, 1.0]
 
 
 def test_what_there_is_not_is_refused_by_name():

@@ -1,17 +1,25 @@
 """frcnn's TensorFlow backend, as a user calls it; channels are last in TensorFlow."""
 
+import nms_answers
 import numpy as np
 import tensorflow as tf
+import training_step
 from serve import THREADS, Lacks, serve
 
 import frcnn
-from frcnn.backends.tf import operator, roi_pool
+from frcnn.backends.tf import detect, operator, roi_pool
 
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def make(case, mode):
+    if mode == "nms":
+        return nms(case)
+    if mode == "train step":
+        from frcnn.repro.tf_trainer import Trainer
+
+        return training_step.step(case, Trainer)
     if mode == "training, contiguous":
         raise Lacks("TensorFlow's maps have their channels last")
     features, rois, P, scale = channels_last(case["features"]), tf.constant(case["rois"]), case["P"], case["scale"]
@@ -21,6 +29,22 @@ def make(case, mode):
         return lambda: ChannelsFirst(operator.roi_pool_backward(grad, argmax, rois, size, scale, "exact"))
     differentiable = mode != "inference"
     return lambda: ChannelsFirst(roi_pool(features, rois, P, scale, differentiable=differentiable))
+
+
+def nms(case):
+    """By detect: all classes at once, and no limit but the threshold of overlap."""
+    boxes, scores = tf.constant(case["boxes"]), tf.constant(case["scores"])
+    K, R = scores.shape
+    # A column of scores and four of boxes for each class, after those of the background.
+    columns = tf.concat([tf.zeros((R, 1)), tf.transpose(scores)], axis=1)
+    places = tf.concat([tf.zeros((R, 1, 4)), tf.transpose(boxes, (1, 0, 2))], axis=1)
+    places, images = tf.reshape(places, (R, 4 * (K + 1))), tf.zeros(R, tf.int64)
+
+    def call():
+        found = detect(columns, places, images, 1, case["threshold"], per_image=R, per_class=R)
+        return nms_answers.Kept(found[:, 0] - 1, found[:, 2], K, R)
+
+    return call
 
 
 def channels_last(array):

@@ -1,14 +1,22 @@
 """frcnn's torch backend, as a user calls it."""
 
+import nms_answers
 import torch
+import training_step
 from serve import serve
 from torch_tensors import tensors
 
 import frcnn
-from frcnn.backends.torch import roi_pool
+from frcnn.backends.torch import detect, roi_pool
 
 
 def make(case, mode):
+    if mode == "nms":
+        return nms(case)
+    if mode == "train step":
+        from frcnn.repro.torch_trainer import Trainer
+
+        return training_step.step(case, Trainer)
     features, rois, P, scale = tensors(case)
     if mode != "training, contiguous":
         features = features.contiguous(memory_format=torch.channels_last)
@@ -27,6 +35,22 @@ def make(case, mode):
         return lambda: torch.ops.frcnn.roi_pool_backward(grad, argmax, rois, size, scale, "exact", True)
     features.requires_grad_()
     return lambda: roi_pool(features, rois, P, scale).detach()
+
+
+def nms(case):
+    """By detect: all classes at once, and no limit but the threshold of overlap."""
+    boxes, scores = torch.from_numpy(case["boxes"]), torch.from_numpy(case["scores"])
+    K, R = scores.shape
+    # A column of scores and four of boxes for each class, after those of the background.
+    columns = torch.cat([torch.zeros(R, 1), scores.T], dim=1)
+    places = torch.cat([torch.zeros(R, 1, 4), boxes.transpose(0, 1)], dim=1).reshape(R, 4 * (K + 1))
+    images = torch.zeros(R, dtype=torch.int64)
+
+    def call():
+        found = detect(columns, places, images, 1, case["threshold"], per_image=R, per_class=R)
+        return nms_answers.Kept(found[:, 0] - 1, found[:, 2], K, R)
+
+    return call
 
 
 serve({"frcnn": frcnn.__version__, "torch": torch.__version__}, make)

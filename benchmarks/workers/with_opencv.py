@@ -1,6 +1,7 @@
-"""OpenCV 4's ROIPooling layer of its dnn module: inference alone, and one output a call."""
+"""OpenCV 4's ROIPooling layer of its dnn module: inference alone, and one output a call; and NMSBoxesBatched."""
 
 import cv2
+import nms_answers
 import numpy as np
 from serve import THREADS, Lacks, serve
 
@@ -16,6 +17,8 @@ layer {{
 
 
 def make(case, mode):
+    if mode == "nms":
+        return nms(case)
     if mode != "inference":
         raise Lacks("it has no argmax and no gradient")
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
@@ -28,6 +31,19 @@ def make(case, mode):
         for name in ("features", "rois"):
             net.setInput(case[name], name)
         return net.forward()
+
+    return call
+
+
+def nms(case):
+    K, R = case["scores"].shape
+    boxes = case["boxes"].reshape(-1, 4)
+    corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
+    scores, classes = case["scores"].reshape(-1), np.repeat(np.arange(K), R)
+
+    def call():
+        found = cv2.dnn.NMSBoxesBatched(corners_and_sides, scores, classes, 0.0, case["threshold"])
+        return nms_answers.Kept(found // R, found % R, K, R)
 
     return call
 

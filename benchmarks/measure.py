@@ -1,0 +1,88 @@
+"""One run of a benchmark: every library in every case and mode, beside the copy bandwidth."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from frcnn.benchmarks import rounds as turns
+from frcnn.benchmarks.worker import Worker
+
+COPY = "copy"
+COPIED = 2**28  # bytes, more than any cache
+TOO_LARGE = 2**30  # bytes of outputs, from which on libraries are measured one after the other
+
+
+def measure(pythons, cases, modes, rounds, threads, console):
+    """Time every library in every case and mode.
+
+    pythons: library -> the interpreter that has it, "copy" first. cases, modes: of a benchmark's module.
+
+    Returns versions, copy_bytes_a_second and rows, as a file of results has them.
+    Raises WorkerError naming a library that does not start, or that died.
+    """
+    rows = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        workers = [stack.enter_context(Worker(name, python, threads, folder)) for name, python in pythons.items()]
+        versions = {worker.name: worker.versions for worker in workers}
+        copy, workers = workers[0], workers[1:]
+        np.savez(folder / "copy.npz", bytes=COPIED)
+        copy.prepare(folder / "copy.npz", COPY)
+        copied = turns.interleaved([copy], rounds)[COPY]
+        copy.release()
+        for case in cases:
+            file = folder / "case.npz"
+            for mode in modes:
+                console.print(f"{case.name}, {mode}", highlight=False)
+                np.savez(file, **case.arrays(mode))
+                rows += rows_of(case, mode, workers, file, rounds)
+    return {"versions": versions, "copy_bytes_a_second": 2 * COPIED / copied.median, "rows": rows}
+
+
+def rows_of(case, mode, workers, file, rounds):
+    """The rows of one case, whose arrays are in the file, in one mode."""
+    timings: dict[str, turns.Timing] = {}
+    lacking: dict[str, str] = {}
+    agreement: dict[str, float] = {}
+    together = [workers] if 4 * case.outputs < TOO_LARGE else [[worker] for worker in workers]
+    for some in together:
+        able = []
+        for worker in some:
+            why = worker.prepare(file, mode)
+            if why is None:
+                able.append(worker)
+            else:
+                lacking[worker.name] = why
+        if len(able) > 1:
+            agreement = _agreement(able, file.parent)
+        timings |= turns.interleaved(able, rounds) if able else {}
+        for worker in able:
+            worker.release()
+    rows = []
+    for worker in workers:
+        timing = timings.get(worker.name)
+        rows.append(
+            {
+                "case": case.sizes(),
+                "mode": mode,
+                "library": worker.name,
+                "seconds": timing and timing.seconds,
+                "peak_bytes": timing and timing.peak,
+                "bytes": case.bytes(mode),
+                "agrees": agreement.get(worker.name),
+                "lacks": lacking.get(worker.name),
+            }
+        )
+    return rows
+
+
+def _agreement(workers, folder):
+    """Of each library's numbers, the share that are the first one's to a millionth: one operator is timed."""
+    answers = {}
+    for worker in workers:
+        worker.answer(folder / "answer.npy")
+        answers[worker.name] = np.load(folder / "answer.npy")
+    first = answers[workers[0].name]
+    return {name: float(np.isclose(answer, first, rtol=1e-6, atol=1e-6).mean()) for name, answer in answers.items()}
