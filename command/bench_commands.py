@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,6 @@ from frcnn.extras import needs
 from frcnn.machine import commit, machine
 
 _FILE = click.Path(path_type=Path)
-BENCHMARKS = ("roi-pool", "nms", "train-step")
 
 
 class _Peer(click.ParamType):
@@ -31,25 +31,55 @@ class _Peer(click.ParamType):
         return name, python
 
 
-@click.command()
-@click.argument("benchmark", type=click.Choice(BENCHMARKS))
-@click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
-@click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
-@click.option("--library", "libraries", multiple=True, help="frcnn-torch, frcnn-tf; more than once.  [default: both]")
-@click.option("--peer", "peers", type=_Peer(), multiple=True, help="A library, and the Python that has it.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--growth", is_flag=True, help="roi-pool: let R, C, P and the map grow instead, and fit exponents.")
-@click.option("--out", type=_FILE, help="Without an ending.  [default: reports/bench-BENCHMARK]")
+@click.group()
+def bench() -> None:
+    """Time frcnn beside other libraries: the same inputs, in one run, and the machine's own limit."""
+
+
+def _timing(benchmark: str, help: str) -> None:
+    """Add the command of one benchmark."""
+
+    @bench.command(benchmark, help=f"{help}\n\nWrites OUT.json and OUT.md.")
+    @click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
+    @click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
+    @click.option("--library", "libraries", multiple=True, help="frcnn-torch, frcnn-tf.  [default: both]")
+    @click.option("--peer", "peers", type=_Peer(), multiple=True, help="A library, and the Python that has it.")
+    @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
+    @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+    @click.option("--out", type=_FILE, default=Path("reports") / f"bench-{benchmark}", show_default=True)
+    @needs("bench")
+    def command(**options) -> None:
+        _run(benchmark, **options)
+
+    if benchmark == "roi-pool":
+        growth = "Let R, C, P and the map grow instead, and fit exponents; writes OUT.png and OUT.svg too."
+        command.params.insert(3, click.Option(["--growth"], is_flag=True, help=growth))
+
+
+_timing("roi-pool", "RoI pooling: forward for inference and for training, and backward.")
+_timing("nms", "Non-maximum suppression: one image's boxes of all classes.")
+_timing("train-step", "A whole step of training, ours alone.")
+
+
+@bench.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--into", type=_FILE, help="Write the page here; pictures beside RESULTS are linked from there.")
 @needs("bench")
-def bench(benchmark, cases, modes, libraries, peers, threads, rounds, growth, out) -> None:
-    """Time frcnn beside other libraries: the same inputs, in one run, and the machine's own limit.
+def page(results, into) -> None:
+    """The page on performance, of files that the other commands wrote: RESULTS."""
+    from frcnn.benchmarks.page import page as made
 
-    roi-pool: forward for inference and for training, and backward. nms: one image's boxes of all classes. train-step:
-    a whole step of training, ours alone.
+    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in results}
+    pictures = [file.with_suffix(".png") for file in results if file.with_suffix(".png").exists()]
+    links = [os.path.relpath(picture, into.parent if into else ".") for picture in pictures]
+    text = made(found, [Path(link).as_posix() for link in links])
+    if into is None:
+        click.echo(text)
+    else:
+        into.write_text(text, encoding="utf-8")
 
-    Writes OUT.json and OUT.md, with --growth also OUT.png and OUT.svg.
-    """
+
+def _run(benchmark, cases, modes, libraries, peers, threads, rounds, out, growth=False) -> None:
     from rich.console import Console
 
     from frcnn.benchmarks import growth as growing
@@ -62,8 +92,6 @@ def bench(benchmark, cases, modes, libraries, peers, threads, rounds, growth, ou
     for given, known in ((cases, own.CASES), (modes, own.MODES), (libraries, own.OURS)):
         if unknown := [name for name in given if name not in known]:
             raise click.UsageError(f"{unknown[0]!r} is none of {', '.join(known)}")
-    if growth and not hasattr(own, "GROWTH"):
-        raise click.UsageError(f"{benchmark} has no --growth")
     axes = own.GROWTH if growth else {"": [own.CASES[name] for name in cases or own.DEFAULT]}
     pythons = dict.fromkeys((COPY, *(libraries or own.OURS)), sys.executable)
     for name, python in peers:
@@ -79,7 +107,6 @@ def bench(benchmark, cases, modes, libraries, peers, threads, rounds, growth, ou
         raise click.ClickException(str(error)) from error
     head = {"benchmark": own.TITLE, "started": started, "commit": commit(), "machine": machine()}
     found = {**head, "threads": threads, "rounds": rounds, **found}
-    out = out or Path("reports") / f"bench-{benchmark}"
     out.parent.mkdir(parents=True, exist_ok=True)
     text = as_markdown(found)
     out.with_suffix(".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")

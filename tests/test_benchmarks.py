@@ -1,14 +1,16 @@
 """The benchmark's harness runs, and its numbers add up. How fast anything is, no test says."""
 
 import json
+import re
 import statistics
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from frcnn.benchmarks import growth, measure, nms, roi_pool, rounds, train_step
+from frcnn.benchmarks import growth, measure, nms, page, roi_pool, rounds, train_step
 from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, Case
 from frcnn.benchmarks.table import as_markdown
 from frcnn.benchmarks.worker import Worker, WorkerError, names
@@ -156,6 +158,53 @@ def test_the_other_operators_run_in_both_frameworks_and_answer_alike(benchmark, 
     assert all(row["seconds"][0] > 0 and row["lacks"] is None for row in rows)
     if benchmark is nms:
         assert [row["agrees"] for row in rows] == [1.0, 1.0]
+
+
+def results_of(**milliseconds):
+    """A file of results of case A and the dense boxes, "library, mode" -> milliseconds."""
+    rows = []
+    for place, value in milliseconds.items():
+        library, case, mode = place.split("/")
+        sizes = CASES[case].sizes()
+        row = {"case": sizes, "mode": mode, "library": library, "seconds": [value / 1e3], "bytes": 1, "agrees": None}
+        rows.append(row | {"peak_bytes": None, "lacks": None})
+    return MACHINE | {"threads": 2, "rounds": 1, "versions": {}, "copy_bytes_a_second": 1.0, "rows": rows}
+
+
+def test_the_page_says_what_of_the_goals_is_reached_and_what_is_missed():
+    found = results_of(
+        **{"frcnn-torch/A/inference": 1, "frcnn-tf/A/inference": 2, "openvino/A/inference": 5},
+        **{"frcnn-torch/A/backward": 1, "mxnet/A/backward": 1.5, "torchvision/A/backward": 7},
+        **{"frcnn-torch/dense/inference": 20, "frcnn-torch/B/inference": 1},
+    )
+    text = page.page({"run": found}, ["run.png"])
+    lines = [
+        line.split("|")[2:-1] for line in text.splitlines() if line.startswith("| forward") or "| backward" in line
+    ]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["A", "frcnn-torch", "5.0 x", "3 x", "5 x", "aim reached"],
+        ["A", "frcnn-tf", "2.5 x", "3 x", "5 x", "missed"],
+        ["A", "frcnn-torch", "1.5 x", "1 x", "2 x", "reached"],
+        ["dense", "frcnn-torch", "0.89", "1", "0.5", "reached"],
+    ]
+    assert "![how the time grows](run.png)" in text
+    assert "nothing is said of the Triton kernels" in text
+    assert "## What was tried and is not there\n\n- **" in text
+
+
+def test_the_kept_page_is_what_the_command_makes_of_the_kept_results(tmp_path):
+    root = Path(__file__).parent.parent
+    results = sorted(map(str, (root / "benchmarks" / "results").glob("*.json")))
+    kept = root / "docs" / "performance.md"
+    made = tmp_path / "docs" / "performance.md"
+    made.parent.mkdir()
+    result = CliRunner().invoke(main, ["bench", "page", *results, "--into", str(made)])
+    assert result.exit_code == 0, result.output
+
+    def without_paths(text):
+        return re.sub(r"\(\S*results/", "(results/", text)
+
+    assert without_paths(made.read_text()) == without_paths(kept.read_text())
 
 
 def test_what_there_is_not_is_refused_by_name():
