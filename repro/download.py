@@ -6,7 +6,6 @@ are kept in ROOT/archives, and unpacked beside it to ROOT/VOCdevkit. One process
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -111,7 +110,7 @@ def fetch(archive: Archive, root: Path, progress: Progress) -> Fetched:
         _refuse_foreign(root / DEVKIT)
         path = _downloaded(archive, root / "archives", progress)
         _unpack(path, root)
-        found = {"url": archive.url, "sha256": _sha256(path), "verified": archive.sha256 is not None}
+        found = {"url": archive.url, "sha256": pooch.file_hash(str(path)), "verified": archive.sha256 is not None}
         partial = record.with_suffix(".part")
         partial.write_text(json.dumps(found) + "\n", encoding="ascii")
         os.replace(partial, record)
@@ -120,7 +119,7 @@ def fetch(archive: Archive, root: Path, progress: Progress) -> Fetched:
 
 def _downloaded(archive: Archive, folder: Path, progress: Progress) -> Path:
     path = folder / archive.file
-    if path.exists() and archive.sha256 not in (None, found := _sha256(path)):
+    if path.exists() and archive.sha256 not in (None, found := pooch.file_hash(str(path))):
         raise DownloadError(
             f"{path} must have the sha256 {archive.sha256}, but has {found}; delete it, and it is fetched again"
         )
@@ -241,8 +240,3 @@ def _root_cause(error: BaseException) -> BaseException:
     while inner := error.__cause__ or error.__context__:
         error = inner
     return error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

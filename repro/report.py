@@ -190,7 +190,7 @@ def _costs(head, runs):
         [
             f"the paper, {costs['device']}, float32",
             f"{hours:.2f}",
-            f"{costs['iterations'] / hours / 3600:.2f}",
+            f"{paper['iterations'] / hours / 3600:.2f}",
             f"{costs['seconds_an_image']:.3f}",
             f"{svd['seconds_an_image']:.3f}",
             _per_cent(svd["mean"]),

@@ -108,6 +108,12 @@ def read_paper() -> dict[str, Any]:
     return tomllib.loads((resources.files("frcnn.repro") / "paper.toml").read_text(encoding="utf-8"))
 
 
+def quoted(paper: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says of the paper: its figures, and the iterations that they took."""
+    figures = {name: paper[name] for name in ("source", "table", "mean", "band", "costs", "svd")}
+    return figures | {"iterations": paper["setting"]["iterations"]}
+
+
 def differences(run: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     """Why the paper's figures are not comparable with a run's: each setting that the two do not share.
 

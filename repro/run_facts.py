@@ -5,7 +5,7 @@ import dataclasses
 from frcnn.repro import report
 from frcnn.repro.network import read_network
 from frcnn.repro.recipe import read_recipe
-from frcnn.repro.results import differences, read_paper
+from frcnn.repro.results import differences, quoted, read_paper
 
 # The lists as published; an incomplete set is another one.
 PUBLISHED = {"2007": {"train": 2501, "val": 2510, "trainval": 5011, "test": 4952}}
@@ -50,7 +50,7 @@ def facts_of(request, splits, proposals, source, beginning):
             "drawn": beginning.drawn,
         },
         "setting": setting,
-        "paper": {name: paper[name] for name in ("source", "table", "mean", "band", "costs", "svd")},
+        "paper": quoted(paper),
         "not_comparable": because,
         "conformance": list(request.conformance),
     }

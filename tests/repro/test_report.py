@@ -9,7 +9,7 @@ import pytest
 
 from frcnn import machine
 from frcnn.repro import report
-from frcnn.repro.results import read_paper
+from frcnn.repro.results import quoted, read_paper
 
 
 def lines(**changes):
@@ -28,7 +28,7 @@ def lines(**changes):
         "data": {"name": "voc07", "train": split("train"), "test": split("val")},
         "proposals": {"source": "boxes.npz", "boxes": 12, "sha256": "b" * 64},
         "weights": {"file": "w.npz", "sha256": "e" * 64, "given": ["conv1"], "drawn": ["fc6", "cls_score"]},
-        "paper": {name: read_paper()[name] for name in ("source", "table", "mean", "band", "costs", "svd")},
+        "paper": quoted(read_paper()),
         "setting": {"precision": "float32"},
         "not_comparable": ["test set: val, the paper's test"],
         "conformance": [],
