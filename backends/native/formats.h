@@ -39,7 +39,7 @@ To bit_cast(From from) {
 // Write a vector. past_caches: `to` has its alignment, and nobody reads there soon: then the line is not first fetched
 // from memory, which is a third of what a large result costs. fence() has to follow before anybody reads.
 template <class Vector>
-void write(Vector vector, void* to, bool past_caches) {
+void write(Vector vector, void* to, [[maybe_unused]] bool past_caches) {
 #if defined(__SSE2__)
   if (past_caches) {
 #if defined(__AVX512F__)

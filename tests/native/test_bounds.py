@@ -1,5 +1,7 @@
 """No step out of bounds and no undefined behaviour, whatever RoIs and argmax hold."""
 
+import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from frcnn.backends.native import build
 
+SOURCE = Path(__file__).with_name("bounds.cpp")
 SANITIZERS = "-fsanitize=address,undefined"
 
 
@@ -31,6 +34,35 @@ def sanitized(tmp_path):
 
 
 def test_hostile_rois_and_garbled_argmax_stay_in_bounds(sanitized):
-    program = sanitized(Path(__file__).with_name("bounds.cpp"))
+    program = sanitized(SOURCE)
     outcome = subprocess.run([program], capture_output=True, text=True, check=False)
-    assert outcome.stdout == "in bounds\n", outcome.stderr
+    assert outcome.stdout.startswith("in bounds "), outcome.stderr
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    """What the program says, compiled as the backends are."""
+    return answer(tmp_path_factory.mktemp("native"), build.find_compiler(), "-march=native")
+
+
+@pytest.mark.parametrize("architecture", ["x86-64", "haswell", "skylake-avx512", "arm64"])
+def test_narrower_vectors_and_other_processors_pool_the_same_bits(architecture, native, tmp_path):
+    if architecture == "arm64":
+        compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64-static")
+        if not compiler or not emulator:
+            pytest.skip("needs the packages g++-aarch64-linux-gnu and qemu-user-static")
+        found = answer(tmp_path, [compiler], "-static", emulator=[emulator])
+    else:
+        needed = {"x86-64": "sse2", "haswell": "avx2", "skylake-avx512": "avx512dq"}[architecture]
+        if platform.machine() != "x86_64" or needed not in Path("/proc/cpuinfo").read_text().split():
+            pytest.skip(f"this processor has no {needed}")
+        found = answer(tmp_path, build.find_compiler(), f"-march={architecture}")
+    assert found.startswith("in bounds ")
+    assert found == native
+
+
+def answer(folder, compiler, *options, emulator=()):
+    program = folder / "bounds"
+    strict = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*compiler, *strict, *options, f"-I{build.HEADERS}", str(SOURCE), "-o", str(program)], check=True)
+    return subprocess.run([*emulator, program], check=True, capture_output=True, text=True).stdout
