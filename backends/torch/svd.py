@@ -2,12 +2,20 @@
 
 torch.linalg.svd passes the clauses. torch.svd_lowrank does not: it is randomised, and its error is not that of the best
 approximation (svd-layers.best).
+
+Weights in float32 with no more outputs than inputs, as all of the paper's have, take a fifth of the time by the
+eigenvectors of W W^T, in float64. The sum of v products and the eigenvectors are exact for a matrix within
+c v 2^-53 |W|^2 of it, with c a small number. So the t eigenvectors miss at most that much of the squares of the best
+t singular values, and the error exceeds the best one by its root, (c v)^(1/2) 2^-26.5 |W|, at most: below the bound of
+svd-layers.bound, 60 v 2^-24 |W|, for any v. In float64 there is no wider type to do the same in.
 """
 
 import torch
 
 from frcnn.backends.arguments import as_whole
 from frcnn.backends.torch.boxes import as_tensor
+
+COLUMNS = 2048  # of W that are widened at a time
 
 
 @torch.no_grad()
@@ -24,11 +32,16 @@ def truncated_svd(weights, t, bias=None):
     _check_weights(weights)
     t = as_whole("t", t, 1, min(weights.shape))
     _check_bias(bias, weights)
+    u, v = weights.shape
     try:
-        U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
+        if weights.dtype == torch.float32 and u <= v:
+            second = _leading_vectors(weights, t)
+            first = second.T @ weights
+        else:
+            U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
+            first, second = sigma[:t, None] * V_T[:t], U[:, :t].contiguous()
     except torch.linalg.LinAlgError as error:
         raise ValueError(f"weights have no singular value decomposition: {error}") from None
-    first, second = sigma[:t, None] * V_T[:t], U[:, :t].contiguous()
     if not bool(first.isfinite().all() & second.isfinite().all()):
         raise ValueError(
             f"weights are too large, up to {weights.abs().max():g}, for singular values in {weights.dtype}"
@@ -44,6 +57,15 @@ def svd_approximation(weights, t):
     """
     first, second, _ = truncated_svd(weights, t)
     return second @ first
+
+
+def _leading_vectors(weights, t):
+    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, rounded to W's type."""
+    gram = weights.new_zeros((len(weights),) * 2, dtype=torch.float64)
+    for columns in weights.split(COLUMNS, dim=1):
+        wide = columns.double()
+        gram.addmm_(wide, wide.T)
+    return torch.linalg.eigh(gram).eigenvectors[:, -t:].flip(1).to(weights.dtype).contiguous()
 
 
 def _check_weights(weights):
