@@ -40,6 +40,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
     """
     from rich.console import Console
 
+    from frcnn.backends import UnavailableBackend, load
     from frcnn.repro import model, testing
     from frcnn.repro.boxes import boxes_for
     from frcnn.repro.recipe import RecipeError, read_recipe
@@ -54,7 +55,9 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         raise click.UsageError(str(error)) from error
     try:
         trained = model.read_model(checkpoint)
-        cut = model.compressed(trained.network, trained.arrays, dict(ranks)) if ranks else None
+        cut = None
+        if ranks:
+            cut = model.compressed(trained.network, trained.arrays, dict(ranks), load(backend).truncated_svd)
         where = (voc_root, year or YEARS[asked.data], name or asked.test_set)
         split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:
@@ -70,7 +73,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         whole = tested(trained.network, trained.arrays, out, {})
         if cut is not None:
             tested(*cut, out / "svd", dict(ranks), whole)
-    except ValueError as error:  # ours are kinds of ValueError, each a sentence
+    except (ValueError, UnavailableBackend) as error:  # ours are kinds of ValueError, each a sentence
         raise click.ClickException(str(error)) from error
 
 

@@ -6,14 +6,14 @@ K object classes, K1 = K + 1 with the background.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frcnn.reference import fold_statistics, truncated_svd
+from frcnn import reference
 from frcnn.repro import checkpoint
 from frcnn.repro.layers import FC
 from frcnn.repro.network import Network, read_network
@@ -76,7 +76,7 @@ def plain_parameters(
             )
         found[name] = np.asarray(arrays[name])
     if statistics is not None:
-        folded = fold_statistics(found["bbox_pred/w"], found["bbox_pred/b"], *statistics)
+        folded = reference.fold_statistics(found["bbox_pred/w"], found["bbox_pred/b"], *statistics)
         found |= zip(("bbox_pred/w", "bbox_pred/b"), folded, strict=True)
     return found
 
@@ -93,11 +93,15 @@ def check_ranks(network: Network, ranks: Mapping[str, int]) -> None:
 
 
 def compressed(
-    network: Network, arrays: Mapping[str, np.ndarray], ranks: Mapping[str, int]
+    network: Network,
+    arrays: Mapping[str, np.ndarray],
+    ranks: Mapping[str, int],
+    truncated_svd: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]] = reference.truncated_svd,
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """The network with fully connected layers each replaced by two, by truncated SVD (section 3.1).
 
     ranks: name of an fc layer -> t, the singular values that are kept: {"fc6": 1024, "fc7": 256} in the paper.
+    truncated_svd: the reference's or a backend's.
 
     Returns the network, whose layer fc6 is fc6_first and fc6_second now, and its parameters.
     Raises TestingError naming a layer or a rank that there is not.

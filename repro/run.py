@@ -179,7 +179,7 @@ def _one(request, backend, device, beginning, test, proposals, setting, console)
     table, svd = tested(model.network, model.arrays, "test", {}), None
     if request.ranks:
         with clock("SVD"):
-            smaller = compressed(model.network, model.arrays, request.ranks)
+            smaller = compressed(model.network, model.arrays, request.ranks, load(backend).truncated_svd)
         svd = tested(*smaller, "svd", {"svd": cut(request.ranks)}, table)
     mean = _means(table)
     reached = mean[recipe.average_precision]
