@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
+from frcnn.machine import peak_memory
 from frcnn.repro_help import PROPOSALS, let_threads_sleep, with_precision
 
 _FILE = click.Path(path_type=Path)
@@ -62,9 +63,11 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
         ended = training.train(asked, beginning, out, console=console, **options)
     except (DevkitError, ProposalsError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    memory = peak_memory()
     click.echo(
         f"{ended.checkpoint}: {ended.iteration} iterations in {ended.seconds:.0f} s, "
         f"{ended.share_waited:.1%} of the time spent waiting for minibatches"
+        + (f"; {memory / 1e9:.1f} GB of memory at most" if memory else "")
     )
     if ended.interrupted:
         click.echo("interrupted; --resume goes on from there", err=True)
