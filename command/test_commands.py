@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,7 +58,8 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         trained = model.read_model(checkpoint)
         cut = None
         if ranks:
-            cut = model.compressed(trained.network, trained.arrays, dict(ranks), load(backend).truncated_svd)
+            operators: Any = load(backend)
+            cut = model.compressed(trained.network, trained.arrays, dict(ranks), operators.truncated_svd)
         where = (voc_root, year or YEARS[asked.data], name or asked.test_set)
         split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:

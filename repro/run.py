@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -179,7 +180,8 @@ def _one(request, backend, device, beginning, test, proposals, setting, console)
     table, svd = tested(model.network, model.arrays, "test", {}), None
     if request.ranks:
         with clock("SVD"):
-            smaller = compressed(model.network, model.arrays, request.ranks, load(backend).truncated_svd)
+            operators: Any = load(backend)
+            smaller = compressed(model.network, model.arrays, request.ranks, operators.truncated_svd)
         svd = tested(*smaller, "svd", {"svd": cut(request.ranks)}, table)
     mean = _means(table)
     reached = mean[recipe.average_precision]

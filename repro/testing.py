@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from scipy.special import softmax
@@ -90,9 +90,17 @@ def detect_split(
         module = importlib.import_module(f"frcnn.repro.{backend}_tester")
     except ModuleNotFoundError as error:
         raise TestingError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
-    tester, own = module.Tester(network, arrays, device, recipe.profile), load(backend)
+    tester, operators = module.Tester(network, arrays, device, recipe.profile), cast(Any, load(backend))
     return detect_with(
-        tester, network.mean, network.spatial_scale, split, proposals, recipe, progress, read=read, detect=own.detect
+        tester,
+        network.mean,
+        network.spatial_scale,
+        split,
+        proposals,
+        recipe,
+        progress,
+        read=read,
+        detect=operators.detect,
     )
 
 

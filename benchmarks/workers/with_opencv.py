@@ -1,5 +1,7 @@
 """OpenCV 4's ROIPooling layer of its dnn module: inference alone, and one output a call; and NMSBoxesBatched."""
 
+from typing import Any
+
 import cv2
 import nms_answers
 import numpy as np
@@ -39,10 +41,10 @@ def nms(case):
     K, R = case["scores"].shape
     boxes = case["boxes"].reshape(-1, 4)
     corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
-    scores, classes = case["scores"].reshape(-1), np.repeat(np.arange(K), R)
+    given: Any = corners_and_sides, case["scores"].reshape(-1), np.repeat(np.arange(K), R)
 
     def call():
-        found = cv2.dnn.NMSBoxesBatched(corners_and_sides, scores, classes, 0.0, case["threshold"])
+        found = cv2.dnn.NMSBoxesBatched(*given, 0.0, case["threshold"])
         return nms_answers.Kept(found // R, found % R, K, R)
 
     return call

@@ -23,7 +23,7 @@ def make(case, mode):
 
 def nms(case):
     K, R = case["scores"].shape
-    boxes = torch.from_numpy(case["boxes"] + np.float32([0, 0, 1, 1])).reshape(-1, 4)
+    boxes = torch.from_numpy(case["boxes"] + np.array([0, 0, 1, 1], np.float32)).reshape(-1, 4)
     scores, classes = torch.from_numpy(case["scores"]).reshape(-1), torch.arange(K).repeat_interleave(R)
 
     def call():
