@@ -41,10 +41,11 @@ def nms(case):
     K, R = case["scores"].shape
     boxes = case["boxes"].reshape(-1, 4)
     corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
-    given: Any = corners_and_sides, case["scores"].reshape(-1), np.repeat(np.arange(K), R)
+    given = corners_and_sides, case["scores"].reshape(-1), np.repeat(np.arange(K), R)
+    suppress: Any = cv2.dnn.NMSBoxesBatched
 
     def call():
-        found = cv2.dnn.NMSBoxesBatched(*given, 0.0, case["threshold"])
+        found = suppress(*given, 0.0, case["threshold"])
         return nms_answers.Kept(found // R, found % R, K, R)
 
     return call
