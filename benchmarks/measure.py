@@ -14,10 +14,11 @@ COPIED = 2**28  # bytes, more than any cache
 TOO_LARGE = 2**30  # bytes of outputs, from which on libraries are measured one after the other
 
 
-def measure(pythons, cases, modes, rounds, threads, console):
+def measure(pythons, cases, modes, rounds, threads, console, device="cpu"):
     """Time every library in every case and mode.
 
     pythons: library -> the interpreter that has it, "copy" first. cases, modes: of a benchmark's module.
+    device: "cpu" or "cuda".
 
     Returns versions, copy_bytes_a_second and rows, as a file of results has them.
     Raises WorkerError naming a library that does not start, or that died.
@@ -25,7 +26,9 @@ def measure(pythons, cases, modes, rounds, threads, console):
     rows = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        workers = [stack.enter_context(Worker(name, python, threads, folder)) for name, python in pythons.items()]
+        workers = [
+            stack.enter_context(Worker(name, python, threads, folder, device)) for name, python in pythons.items()
+        ]
         versions = {worker.name: worker.versions for worker in workers}
         copy, workers = workers[0], workers[1:]
         np.savez(folder / "copy.npz", bytes=COPIED)

@@ -13,6 +13,7 @@ TITLE = "Non-maximum suppression"
 MODES = ("nms",)
 OURS = ("frcnn-torch", "frcnn-tf")
 PEERS = ("opencv", "torchvision")
+ON_CUDA = ("frcnn-torch", "torchvision")
 THRESHOLD = 0.3
 
 

@@ -18,7 +18,7 @@ def page(results, pictures):
     results: name of a file -> what `frcnn bench` wrote there. pictures: names of files of growth, as links.
     """
     parts = [HEAD, "## What is reached", *_reached(results)]
-    if not any("gpu" in found["machine"] for found in results.values()):
+    if not any(_device(found) == "cuda" for found in results.values()):
         parts.append("No file of results is from a machine with a GPU, so nothing is said of the Triton kernels here.")
     parts += [f"![how the time grows]({picture})" for picture in pictures]
     for name, found in results.items():
@@ -32,39 +32,60 @@ def _reached(results):
     goals = tomllib.loads((resources.files("frcnn.benchmarks") / "goals.toml").read_text(encoding="utf-8"))
     parts = []
     for name, found in results.items():
-        medians = {
-            (row["case"]["name"], row["mode"], row["library"]): Timing(row["library"], row["seconds"]).median
+        timed = {
+            (row["case"]["name"], row["mode"], row["library"]): (Timing(row["library"], row["seconds"]), row)
             for row in found["rows"]
             if row["seconds"]
         }
-        sizes = {row["case"]["name"]: row["case"] for row in found["rows"]}
-        lines = [line for goal in goals["faster"] for line in _faster(goal, medians)]
-        lines += [line for goal in goals["per_roi"] for line in _per_roi(goal, medians, sizes)]
+        medians = {place: timing.median for place, (timing, _) in timed.items()}
+        lines = []
+        for kind, ratios in (("faster", _faster), ("per_roi", _per_roi), ("of_copy", _of_copy)):
+            for goal in goals[kind]:
+                if goal["device"] == _device(found):
+                    lines += ratios(goal, medians, {place: row for place, (_, row) in timed.items()}, found)
         if lines:
             head = "| what | case | library | measured | must | aim | |\n|:--|:--|:--|--:|--:|--:|:--|"
             parts.append(f"From `{name}`:\n\n" + "\n".join([head, *lines]))
     return parts or ["No file of results holds any of the figures."]
 
 
-def _faster(goal, medians):
+def _device(found):
+    return found.get("device", "cpu")
+
+
+def _faster(goal, medians, rows, found):
     for place, case in enumerate(goal["cases"]):
         peers = [seconds for library in goal["than"] if (seconds := medians.get((case, goal["mode"], library)))]
         for library in goal["libraries"]:
             own = medians.get((case, goal["mode"], library))
             if own and peers:
-                ratio, must, aim = min(peers) / own, goal["must"][place], goal["aim"][place]
-                said = "missed" if ratio < must else "reached" if ratio < aim else "aim reached"
-                yield f"| {goal['what']} | {case} | {library} | {ratio:.1f} x | {must} x | {aim} x | {said} |"
+                yield _line(goal, case, library, min(peers) / own, goal["must"][place], goal["aim"][place], "{:.1f} x")
 
 
-def _per_roi(goal, medians, sizes):
+def _per_roi(goal, medians, rows, found):
     many, few = goal["cases"]
     for library in goal["libraries"]:
-        found = [medians.get((case, goal["mode"], library)) for case in (many, few)]
-        if all(found):
-            ratio = found[0] / sizes[many]["R"] / (found[1] / sizes[few]["R"])
-            said = "missed" if ratio > goal["must"] else "reached" if ratio > goal["aim"] else "aim reached"
-            yield (f"| {goal['what']} | {many} | {library} | {ratio:.2f} | {goal['must']} | {goal['aim']} | {said} |")
+        places = [(case, goal["mode"], library) for case in (many, few)]
+        if all(place in medians for place in places):
+            each, other = (medians[place] / rows[place]["case"]["R"] for place in places)
+            yield _line(goal, many, library, each / other, goal["must"], goal["aim"], "{:.2f}", least=False)
+
+
+def _of_copy(goal, medians, rows, found):
+    for place, case in enumerate(goal["cases"]):
+        for library in goal["libraries"]:
+            if (seconds := medians.get((case, goal["mode"], library))) is not None:
+                moved = rows[case, goal["mode"], library]["bytes"] / seconds
+                share = 100 * moved / found["copy_bytes_a_second"]
+                yield _line(goal, case, library, share, goal["must"][place], goal["aim"][place], "{:.0f} %")
+
+
+def _line(goal, case, library, measured, must, aim, written, least=True):
+    """A row of the table; least: whether must and aim are to be reached from below."""
+    sign = 1 if least else -1
+    said = "missed" if sign * measured < sign * must else "reached" if sign * measured < sign * aim else "aim reached"
+    cells = goal["what"], case, library, written.format(measured), f"{must:g}", f"{aim:g}", said
+    return "| " + " | ".join(cells) + " |"
 
 
 def _tried():

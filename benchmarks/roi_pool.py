@@ -19,6 +19,7 @@ TITLE = "RoI pooling"
 MODES = ("inference", "training", "training, contiguous", "backward")
 OURS = ("frcnn-torch", "frcnn-tf")
 PEERS = ("openvino", "onnxruntime", "opencv", "torchvision", "mxnet")
+ON_CUDA = ("frcnn-torch", "torchvision")
 DEFAULT = ("A", "B")
 SCALE = 1 / 16
 WIDEST, TALLEST, SMALLEST = 500, 400, 16

@@ -21,7 +21,8 @@ def _head(found):
     ]
     lines = [
         f"machine: {machine}",
-        f"threads: {found['threads']}; rounds: {found['rounds']}; commit: {found['commit'] or 'unknown'}",
+        f"device: {found.get('device', 'cpu')}; threads: {found['threads']}; rounds: {found['rounds']}; "
+        f"commit: {found['commit'] or 'unknown'}",
         f"copy bandwidth, bytes read and written: {found['copy_bytes_a_second'] / 1e9:.1f} GB/s",
         *versions,
     ]

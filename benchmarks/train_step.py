@@ -12,6 +12,7 @@ TITLE = "A step of training"
 MODES = ("train step",)
 OURS = ("frcnn-torch", "frcnn-tf")
 PEERS: tuple[str, ...] = ()
+ON_CUDA = ("frcnn-torch",)
 IMAGES, ROIS, CLASSES = 2, 64, 20
 
 

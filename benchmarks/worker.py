@@ -22,16 +22,17 @@ class Worker:
     """A library's worker, in a `with` block.
 
     name: of `names()`. python: the interpreter that has the library. threads: how many the library may use.
-    log: a folder for what the library prints.
+    log: a folder for what the library prints. device: "cpu" or "cuda", for the libraries on torch.
 
     `versions` is what it says of itself. Raises WorkerError naming it where it does not start or dies.
     """
 
-    def __init__(self, name, python, threads, log):
+    def __init__(self, name, python, threads, log, device="cpu"):
         self.name = name
         file = resources.files("frcnn.benchmarks.workers") / f"with_{name.replace('-', '_')}.py"
         self.log = Path(log) / f"{name}.log"
         surroundings = {name: str(threads) for name in ("OMP_NUM_THREADS", "FRCNN_BENCH_THREADS")}
+        surroundings["FRCNN_BENCH_DEVICE"] = device
         with self.log.open("w") as log_file:
             self._process = subprocess.Popen(
                 [str(python), str(file)],

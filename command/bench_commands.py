@@ -45,6 +45,7 @@ def _timing(benchmark: str, help: str) -> None:
     @click.option("--library", "libraries", multiple=True, help="frcnn-torch, frcnn-tf.  [default: both]")
     @click.option("--peer", "peers", type=_Peer(), multiple=True, help="A library, and the Python that has it.")
     @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
+    @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
     @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
     @click.option("--out", type=_FILE, default=Path("reports") / f"bench-{benchmark}", show_default=True)
     @needs("bench")
@@ -79,7 +80,7 @@ def page(results, into) -> None:
         into.write_text(text, encoding="utf-8")
 
 
-def _run(benchmark, cases, modes, libraries, peers, threads, rounds, out, growth=False) -> None:
+def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out, growth=False) -> None:
     from rich.console import Console
 
     from frcnn.benchmarks import growth as growing
@@ -93,20 +94,19 @@ def _run(benchmark, cases, modes, libraries, peers, threads, rounds, out, growth
         if unknown := [name for name in given if name not in known]:
             raise click.UsageError(f"{unknown[0]!r} is none of {', '.join(known)}")
     axes = own.GROWTH if growth else {"": [own.CASES[name] for name in cases or own.DEFAULT]}
-    pythons = dict.fromkeys((COPY, *(libraries or own.OURS)), sys.executable)
-    for name, python in peers:
-        if name in own.PEERS:
-            pythons[name] = python
-        else:
-            console.print(f"{name} has no part in {benchmark}", highlight=False)
+    pythons = dict.fromkeys((COPY, *(libraries or own.OURS)), sys.executable) | dict(peers)
+    able = {COPY, *(own.ON_CUDA if device == "cuda" else (*own.OURS, *own.PEERS))}
+    if left_out := [name for name in pythons if name not in able]:
+        console.print(f"{', '.join(left_out)}: no part in {benchmark} on {device}", highlight=False)
+    pythons = {name: python for name, python in pythons.items() if name in able}
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         chosen = [case for axis in axes.values() for case in axis]
-        found = measure(pythons, chosen, modes or own.MODES, rounds, threads, console)
+        found = measure(pythons, chosen, modes or own.MODES, rounds, threads, console, device)
     except WorkerError as error:
         raise click.ClickException(str(error)) from error
     head = {"benchmark": own.TITLE, "started": started, "commit": commit(), "machine": machine()}
-    found = {**head, "threads": threads, "rounds": rounds, **found}
+    found = {**head, "device": device, "threads": threads, "rounds": rounds, **found}
     out.parent.mkdir(parents=True, exist_ok=True)
     text = as_markdown(found)
     out.with_suffix(".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")

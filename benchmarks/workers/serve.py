@@ -24,18 +24,21 @@ from typing import Any
 import numpy as np
 
 THREADS = int(os.environ.get("FRCNN_BENCH_THREADS", "1"))
+DEVICE = os.environ.get("FRCNN_BENCH_DEVICE", "cpu")
 
 
 class Lacks(Exception):
     """The library has no such call; the sentence says why."""
 
 
-def serve(versions, make):
+def serve(versions, make, device=None):
     """Answer requests until standard input ends.
 
     versions: what is measured, name -> version. make: (case, mode) -> a function without arguments that makes the call
     and returns its result, an array or what np.asarray takes, once it is there. It raises Lacks.
+    device: where calls are not over when they return, an object with `wait()` and `peak(call)`, as `peak` below.
     """
+    wait, peak_of = (device.wait, device.peak) if device else (lambda: None, peak)
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
         print(json.dumps({"versions": versions}), file=answers)
@@ -50,9 +53,9 @@ def serve(versions, make):
                     except Lacks as error:
                         answer = {"lacks": str(error)}
                 case "time":
-                    answer = {"seconds": timed(call, request["calls"])}
+                    answer = {"seconds": timed(call, request["calls"], wait)}
                 case "peak":
-                    answer = {"bytes": peak(call)}
+                    answer = {"bytes": peak_of(call)}
                 case "answer":
                     np.save(request["to"], np.asarray(call()))
                 case "release":
@@ -67,11 +70,13 @@ def _prepared(make, request):
     return make({name: array if array.ndim else array.item() for name, array in case.items()}, request["mode"])
 
 
-def timed(call, calls):
+def timed(call, calls, wait):
     """Seconds of one call, the mean of so many. A result is let go of before the next call, as a loop would do."""
+    wait()
     began = time.perf_counter()
     for _ in range(calls):
         call()
+    wait()
     return (time.perf_counter() - began) / calls
 
 

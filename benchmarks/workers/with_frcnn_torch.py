@@ -1,13 +1,17 @@
 """frcnn's torch backend, as a user calls it."""
 
+from functools import partial
+
 import nms_answers
 import torch
 import training_step
-from serve import serve
-from torch_tensors import tensors
+from serve import DEVICE, serve
+from torch_tensors import OnHost, device, tensor, tensors
 
 import frcnn
 from frcnn.backends.torch import detect, roi_pool
+
+CHECKED = DEVICE == "cpu"  # to look at the boxes' numbers is to wait for a GPU, at each call
 
 
 def make(case, mode):
@@ -16,7 +20,7 @@ def make(case, mode):
     if mode == "train step":
         from frcnn.repro.torch_trainer import Trainer
 
-        return training_step.step(case, Trainer)
+        return training_step.step(case, partial(Trainer, device=DEVICE))
     features, rois, P, scale = tensors(case)
     if mode != "training, contiguous":
         features = features.contiguous(memory_format=torch.channels_last)
@@ -25,32 +29,32 @@ def make(case, mode):
 
         def infer():
             with torch.inference_mode():
-                return roi_pool(features, rois, P, scale, out=out)
+                return OnHost(roi_pool(features, rois, P, scale, validate=CHECKED, out=out))
 
         return infer
     if mode == "backward":
-        grad = torch.from_numpy(case["grad"]).contiguous(memory_format=torch.channels_last)
+        grad = tensor(case["grad"]).contiguous(memory_format=torch.channels_last)
         _, argmax = torch.ops.frcnn.roi_pool(features, rois, P, P, scale, "exact", True, True)
         size = features.shape
-        return lambda: torch.ops.frcnn.roi_pool_backward(grad, argmax, rois, size, scale, "exact", True)
+        return lambda: OnHost(torch.ops.frcnn.roi_pool_backward(grad, argmax, rois, size, scale, "exact", True))
     features.requires_grad_()
-    return lambda: roi_pool(features, rois, P, scale).detach()
+    return lambda: OnHost(roi_pool(features, rois, P, scale, validate=CHECKED).detach())
 
 
 def nms(case):
     """By detect: all classes at once, and no limit but the threshold of overlap."""
-    boxes, scores = torch.from_numpy(case["boxes"]), torch.from_numpy(case["scores"])
+    boxes, scores = tensor(case["boxes"]), tensor(case["scores"])
     K, R = scores.shape
     # A column of scores and four of boxes for each class, after those of the background.
-    columns = torch.cat([torch.zeros(R, 1), scores.T], dim=1)
-    places = torch.cat([torch.zeros(R, 1, 4), boxes.transpose(0, 1)], dim=1).reshape(R, 4 * (K + 1))
-    images = torch.zeros(R, dtype=torch.int64)
+    columns = torch.cat([scores.new_zeros(R, 1), scores.T], dim=1)
+    places = torch.cat([boxes.new_zeros(R, 1, 4), boxes.transpose(0, 1)], dim=1).reshape(R, 4 * (K + 1))
+    images = torch.zeros(R, dtype=torch.int64, device=DEVICE)
 
     def call():
         found = detect(columns, places, images, 1, case["threshold"], per_image=R, per_class=R)
-        return nms_answers.Kept(found[:, 0] - 1, found[:, 2], K, R)
+        return nms_answers.Kept(OnHost(found[:, 0] - 1), OnHost(found[:, 2]), K, R)
 
     return call
 
 
-serve({"frcnn": frcnn.__version__, "torch": torch.__version__}, make)
+serve({"frcnn": frcnn.__version__, "torch": torch.__version__}, make, device)
