@@ -44,7 +44,7 @@ struct Window {
 // How the running maximum goes on. Clauses roi-pool.tie, roi-pool.nan and roi-pool.infinity: the first of equals stays.
 enum class Rule {
   exact,        // the first NaN wins and stays
-  exact_plain,  // the same where there is no NaN: one comparison in place of two, a third of the time for the output
+  exact_plain,  // the same where there is no NaN: one comparison in place of two, which saves a quarter of the time
   caffe,        // strict >, from -FLT_MAX: a NaN never wins
 };
 
