@@ -9,7 +9,6 @@ and so are made on the CPU: a thousand boxes are 16 KB to bring there.
 import torch
 
 from frcnn.backends.arguments import as_threshold, check_profile
-from frcnn.backends.torch import cpu
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places
 
 
@@ -42,6 +41,8 @@ def kept_of_groups(boxes, starts, threshold, profile):
 
     boxes: (R, 4), group by group, in the order of the visit. starts: (G + 1,) int64, each group's first row, and R.
     """
+    from frcnn.backends.torch import cpu  # which compiles; importing this module must not
+
     kept = cpu.load().nms(boxes.cpu(), starts.cpu(), threshold, profile != "exact")
     return kept.to(boxes.device)
 

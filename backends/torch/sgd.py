@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from frcnn.backends.arguments import as_number, as_product, learning_rate
-from frcnn.backends.torch import cpu
 
 
 def sgd_step(
@@ -46,6 +45,8 @@ def sgd_step(
         _check_out(weights, out)
     with torch.no_grad():
         if weights.device.type == "cpu":
+            from frcnn.backends.torch import cpu  # which compiles; importing this module must not
+
             cpu.load().sgd_step(weights, gradients, velocity, rate, mu, decay, *out)
         else:
             if decay != 0:
