@@ -11,7 +11,7 @@ import numpy as np
 
 TITLE = "Non-maximum suppression"
 MODES = ("nms",)
-OURS = ("frcnn-torch", "frcnn-tf")
+HERE = ("frcnn-torch", "frcnn-tf")
 PEERS = ("opencv", "torchvision")
 ON_CUDA = ("frcnn-torch", "torchvision")
 THRESHOLD = 0.3

@@ -17,7 +17,7 @@ import numpy as np
 
 TITLE = "RoI pooling"
 MODES = ("inference", "training", "training, contiguous", "backward")
-OURS = ("frcnn-torch", "frcnn-tf")
+HERE = ("frcnn-torch", "frcnn-tf")
 PEERS = ("openvino", "onnxruntime", "opencv", "torchvision", "mxnet")
 ON_CUDA = ("frcnn-torch", "torchvision")
 DEFAULT = ("A", "B")

@@ -10,7 +10,7 @@ import numpy as np
 
 TITLE = "A step of training"
 MODES = ("train step",)
-OURS = ("frcnn-torch", "frcnn-tf")
+HERE = ("frcnn-torch", "frcnn-tf")
 PEERS: tuple[str, ...] = ()
 ON_CUDA = ("frcnn-torch",)
 IMAGES, ROIS, CLASSES = 2, 64, 20

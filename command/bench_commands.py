@@ -42,7 +42,7 @@ def _timing(benchmark: str, help: str) -> None:
     @bench.command(benchmark, help=f"{help}\n\nWrites OUT.json and OUT.md.")
     @click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
     @click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
-    @click.option("--library", "libraries", multiple=True, help="frcnn-torch, frcnn-tf.  [default: both]")
+    @click.option("--library", "libraries", multiple=True, help="Of this Python; more than once.  [default: all]")
     @click.option("--peer", "peers", type=_Peer(), multiple=True, help="A library, and the Python that has it.")
     @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
     @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -59,7 +59,10 @@ def _timing(benchmark: str, help: str) -> None:
 
 _timing("roi-pool", "RoI pooling: forward for inference and for training, and backward.")
 _timing("nms", "Non-maximum suppression: one image's boxes of all classes.")
+_timing("loss", "The multi-task loss with its gradients.")
+_timing("svd", "Truncated SVD of the first fully connected layer.")
 _timing("train-step", "A whole step of training, ours alone.")
+_timing("detect", "One photograph from pixels to detections, ours alone.")
 
 
 @bench.command()
@@ -90,12 +93,12 @@ def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out
 
     console = Console(stderr=True)
     own = importlib.import_module(f"frcnn.benchmarks.{benchmark.replace('-', '_')}")
-    for given, known in ((cases, own.CASES), (modes, own.MODES), (libraries, own.OURS)):
+    for given, known in ((cases, own.CASES), (modes, own.MODES), (libraries, own.HERE)):
         if unknown := [name for name in given if name not in known]:
             raise click.UsageError(f"{unknown[0]!r} is none of {', '.join(known)}")
     axes = own.GROWTH if growth else {"": [own.CASES[name] for name in cases or own.DEFAULT]}
-    pythons = dict.fromkeys((COPY, *(libraries or own.OURS)), sys.executable) | dict(peers)
-    able = {COPY, *(own.ON_CUDA if device == "cuda" else (*own.OURS, *own.PEERS))}
+    pythons = dict.fromkeys((COPY, *(libraries or own.HERE)), sys.executable) | dict(peers)
+    able = {COPY, *(own.ON_CUDA if device == "cuda" else (*own.HERE, *own.PEERS))}
     if left_out := [name for name in pythons if name not in able]:
         console.print(f"{', '.join(left_out)}: no part in {benchmark} on {device}", highlight=False)
     pythons = {name: python for name, python in pythons.items() if name in able}

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from frcnn.benchmarks import growth, measure, nms, page, roi_pool, rounds, train_step
+from frcnn.benchmarks import detect, growth, loss, measure, nms, page, roi_pool, rounds, svd, train_step
 from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, Case
 from frcnn.benchmarks.table import as_markdown
 from frcnn.benchmarks.worker import Worker, WorkerError, names
@@ -148,16 +148,22 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("benchmark", "case"),
-    [(nms, nms.Case("few", R=30, K=3)), (train_step, train_step.Case("small", "I", "instant", H=64, W=80))],
-    ids=["nms", "train_step"],
+    [
+        (nms, nms.Case("few", R=30, K=3)),
+        (loss, loss.Case("few", R=8, K=3)),
+        (svd, svd.Case("small", u=6, v=9, t=2)),
+        (train_step, train_step.Case("small", "I", "instant", H=64, W=80)),
+        (detect, detect.Case("small", "I", "instant", H=60, W=80, R=20, t=5)),
+    ],
+    ids=["nms", "loss", "svd", "train_step", "detect"],
 )
 def test_the_other_operators_run_in_both_frameworks_and_answer_alike(benchmark, case):
-    pythons = dict.fromkeys(("copy", *benchmark.OURS), sys.executable)
+    pythons = dict.fromkeys(("copy", *benchmark.HERE), sys.executable)
     rows = measure.measure(pythons, [case], benchmark.MODES, 1, 1, Console(quiet=True))["rows"]
-    assert [row["library"] for row in rows] == list(benchmark.OURS)
+    assert [row["library"] for row in rows] == len(benchmark.MODES) * list(benchmark.HERE)
     assert all(row["seconds"][0] > 0 and row["lacks"] is None for row in rows)
-    if benchmark is nms:
-        assert [row["agrees"] for row in rows] == [1.0, 1.0]
+    if benchmark in (nms, loss, svd):
+        assert {row["agrees"] for row in rows} == {1.0}
 
 
 def results_of(**milliseconds):

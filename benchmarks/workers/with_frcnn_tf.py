@@ -2,24 +2,29 @@
 
 import nms_answers
 import numpy as np
+import one_photograph
 import tensorflow as tf
 import training_step
 from serve import THREADS, Lacks, serve
 
 import frcnn
-from frcnn.backends.tf import detect, operator, roi_pool
+from frcnn.backends.tf import detect, multi_task_loss, operator, roi_pool, truncated_svd
+from frcnn.backends.tf.backend import TensorFlowBackend
+from frcnn.repro.tf_tester import Tester
+from frcnn.repro.tf_trainer import Trainer
 
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def make(case, mode):
-    if mode == "nms":
-        return nms(case)
-    if mode == "train step":
-        from frcnn.repro.tf_trainer import Trainer
+    if mode.startswith("detect"):
+        return one_photograph.detection(case, mode, Tester, TensorFlowBackend())
+    others = {"nms": nms, "loss": loss, "svd": svd, "train step": train_step}
+    return others[mode](case) if mode in others else pooling(case, mode)
 
-        return training_step.step(case, Trainer)
+
+def pooling(case, mode):
     if mode == "training, contiguous":
         raise Lacks("TensorFlow's maps have their channels last")
     features, rois, P, scale = channels_last(case["features"]), tf.constant(case["rois"]), case["P"], case["scale"]
@@ -45,6 +50,27 @@ def nms(case):
         return nms_answers.Kept(found[:, 0] - 1, found[:, 2], K, R)
 
     return call
+
+
+def loss(case):
+    scores, deltas, labels, targets = (tf.constant(case[name]) for name in ("scores", "deltas", "labels", "targets"))
+
+    def call():
+        with tf.GradientTape() as tape:
+            tape.watch((scores, deltas))
+            total, _, _ = multi_task_loss(scores, deltas, labels, targets)
+        return tf.concat(tape.gradient(total, (scores, deltas)), 1).numpy()
+
+    return call
+
+
+def svd(case):
+    weights = tf.constant(case["weights"])
+    return lambda: tf.norm(truncated_svd(weights, case["t"])[0], axis=1).numpy()
+
+
+def train_step(case):
+    return training_step.step(case, Trainer)
 
 
 def channels_last(array):

@@ -3,24 +3,29 @@
 from functools import partial
 
 import nms_answers
+import one_photograph
 import torch
 import training_step
 from serve import DEVICE, serve
 from torch_tensors import OnHost, device, tensor, tensors
 
 import frcnn
-from frcnn.backends.torch import detect, roi_pool
+from frcnn.backends.torch import detect, multi_task_loss, roi_pool, truncated_svd
+from frcnn.backends.torch.backend import TorchBackend
+from frcnn.repro.torch_tester import Tester
+from frcnn.repro.torch_trainer import Trainer
 
 CHECKED = DEVICE == "cpu"  # to look at the boxes' numbers is to wait for a GPU, at each call
 
 
 def make(case, mode):
-    if mode == "nms":
-        return nms(case)
-    if mode == "train step":
-        from frcnn.repro.torch_trainer import Trainer
+    if mode.startswith("detect"):
+        return one_photograph.detection(case, mode, partial(Tester, device=DEVICE), TorchBackend())
+    others = {"nms": nms, "loss": loss, "svd": svd, "train step": train_step}
+    return others[mode](case) if mode in others else pooling(case, mode)
 
-        return training_step.step(case, partial(Trainer, device=DEVICE))
+
+def pooling(case, mode):
     features, rois, P, scale = tensors(case)
     if mode != "training, contiguous":
         features = features.contiguous(memory_format=torch.channels_last)
@@ -55,6 +60,26 @@ def nms(case):
         return nms_answers.Kept(OnHost(found[:, 0] - 1), OnHost(found[:, 2]), K, R)
 
     return call
+
+
+def loss(case):
+    scores, deltas = (tensor(case[name]).requires_grad_() for name in ("scores", "deltas"))
+    labels, targets = tensor(case["labels"]), tensor(case["targets"])
+
+    def call():
+        total, _, _ = multi_task_loss(scores, deltas, labels, targets)
+        return OnHost(torch.cat(torch.autograd.grad(total, (scores, deltas)), 1))
+
+    return call
+
+
+def svd(case):
+    weights = tensor(case["weights"])
+    return lambda: OnHost(truncated_svd(weights, case["t"])[0].norm(dim=1))
+
+
+def train_step(case):
+    return training_step.step(case, partial(Trainer, device=DEVICE))
 
 
 serve({"frcnn": frcnn.__version__, "torch": torch.__version__}, make, device)
