@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from frcnn.benchmarks import case
+
 TITLE = "Detection in one photograph"
 MODES = ("detect", "detect, svd")
 HERE = ("frcnn-torch", "frcnn-tf")
@@ -16,10 +18,9 @@ CLASSES = 20
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(case.Case):
     """A network with a recipe's test settings, a photograph of H x W with R proposals; t of fc6 where it is cut."""
 
-    name: str
     network: str
     recipe: str
     H: int
@@ -29,24 +30,12 @@ class Case:
 
     def arrays(self, mode):
         random = np.random.default_rng(12)
-        sides = random.uniform(16, [0.8 * self.W, 0.8 * self.H], (self.R, 2))
-        corners = random.uniform(0, 1, (self.R, 2)) * ([self.W, self.H] - sides)
+        boxes = case.drawn_boxes(random, self.R, self.H, self.W, largest=0.8)
         return {
             **{name: value for name, value in asdict(self).items() if name in ("network", "recipe", "t")},
             "photograph": random.integers(0, 256, (self.H, self.W, 3)).astype(np.uint8),
-            "boxes": np.column_stack([corners, corners + sides - 1]).round().astype(np.float32),
+            "boxes": boxes.round().astype(np.float32),
         }
-
-    def sizes(self):
-        return asdict(self)
-
-    @property
-    def outputs(self):
-        return 1
-
-    def bytes(self, mode):
-        """Nobody counts them: a network lives on arithmetic."""
-        return None
 
 
 CASES = {

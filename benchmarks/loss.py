@@ -1,8 +1,10 @@
 """The multi-task loss of Eq. 1 with its gradients, beside torch's own two losses put together as a user would."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+
+from frcnn.benchmarks import case
 
 TITLE = "The multi-task loss"
 MODES = ("loss",)
@@ -12,25 +14,21 @@ ON_CUDA = ("frcnn-torch", "torch")
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(case.Case):
     """Sizes of one call, float32: R RoIs, K classes without the background."""
 
-    name: str
     R: int
     K: int
 
     def arrays(self, mode):
         random = np.random.default_rng(10)
-        labels = np.where(np.arange(self.R) % 4 == 0, random.integers(1, self.K + 1, self.R), 0)
+        labels = case.drawn_labels(random, self.R, self.K)
         return {
             "scores": random.normal(0, 2, (self.R, self.K + 1)).astype(np.float32),
             "deltas": random.normal(0, 1, (self.R, 4 * (self.K + 1))).astype(np.float32),
             "labels": labels,
             "targets": random.normal(0, 1, (self.R, 4)).astype(np.float32),
         }
-
-    def sizes(self):
-        return asdict(self)
 
     @property
     def outputs(self):

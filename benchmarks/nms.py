@@ -5,9 +5,11 @@ outside, it is given boxes that are one pixel larger, so that all suppress the s
 what it needs of it: boxes per class, or all with their classes. What is compared is which boxes remain.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+
+from frcnn.benchmarks import case
 
 TITLE = "Non-maximum suppression"
 MODES = ("nms",)
@@ -18,10 +20,9 @@ THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(case.Case):
     """Sizes of one call, float32: R boxes in each of K classes."""
 
-    name: str
     R: int
     K: int
 
@@ -35,9 +36,6 @@ class Case:
         boxes = boxes.reshape(self.K, -1, 4)[:, : self.R]
         scores = random.uniform(0.001, 1, (self.K, self.R))
         return {"boxes": boxes.astype(np.float32), "scores": scores.astype(np.float32), "threshold": THRESHOLD}
-
-    def sizes(self):
-        return asdict(self)
 
     @property
     def outputs(self):

@@ -12,6 +12,9 @@ Made by `frcnn bench page` from `benchmarks/results/`, where every figure stands
 one of medians within one run, in which the libraries take turns; a spread says how far its rounds lay apart."""
 
 
+BY_HAND = "Measured by hand with throw-away programs on two cores: no file of results holds these figures."
+
+
 def page(results, pictures):
     """The page in Markdown.
 
@@ -23,7 +26,7 @@ def page(results, pictures):
     parts += [f"![how the time grows]({picture})" for picture in pictures]
     for name, found in results.items():
         parts.append(as_markdown(found).replace("\n## ", "\n### ").replace("# ", f"## {name}: ", 1).rstrip())
-    parts += ["## What was tried and is not there", _tried()]
+    parts += ["## What was tried and is not there", BY_HAND, _tried()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -33,16 +36,16 @@ def _reached(results):
     parts = []
     for name, found in results.items():
         timed = {
-            (row["case"]["name"], row["mode"], row["library"]): (Timing(row["library"], row["seconds"]), row)
+            (row["case"]["name"], row["mode"], row["library"]): row
+            | {"median": Timing(row["library"], row["seconds"]).median}
             for row in found["rows"]
             if row["seconds"]
         }
-        medians = {place: timing.median for place, (timing, _) in timed.items()}
         lines = []
         for kind, ratios in (("faster", _faster), ("per_roi", _per_roi), ("of_copy", _of_copy)):
             for goal in goals[kind]:
                 if goal["device"] == _device(found):
-                    lines += ratios(goal, medians, {place: row for place, (_, row) in timed.items()}, found)
+                    lines += ratios(goal, timed, found["copy_bytes_a_second"])
         if lines:
             head = "| what | case | library | measured | must | aim | |\n|:--|:--|:--|--:|--:|--:|:--|"
             parts.append(f"From `{name}`:\n\n" + "\n".join([head, *lines]))
@@ -53,30 +56,30 @@ def _device(found):
     return found.get("device", "cpu")
 
 
-def _faster(goal, medians, rows, found):
+def _faster(goal, timed, copy):
     for place, case in enumerate(goal["cases"]):
-        peers = [seconds for library in goal["than"] if (seconds := medians.get((case, goal["mode"], library)))]
+        peers = [row["median"] for library in goal["than"] if (row := timed.get((case, goal["mode"], library)))]
         for library in goal["libraries"]:
-            own = medians.get((case, goal["mode"], library))
+            own = timed.get((case, goal["mode"], library))
             if own and peers:
-                yield _line(goal, case, library, min(peers) / own, goal["must"][place], goal["aim"][place], "{:.1f} x")
+                ratio = min(peers) / own["median"]
+                yield _line(goal, case, library, ratio, goal["must"][place], goal["aim"][place], "{:.1f} x")
 
 
-def _per_roi(goal, medians, rows, found):
+def _per_roi(goal, timed, copy):
     many, few = goal["cases"]
     for library in goal["libraries"]:
-        places = [(case, goal["mode"], library) for case in (many, few)]
-        if all(place in medians for place in places):
-            each, other = (medians[place] / rows[place]["case"]["R"] for place in places)
+        rows = [timed.get((case, goal["mode"], library)) for case in (many, few)]
+        if all(rows):
+            each, other = (row["median"] / row["case"]["R"] for row in rows)
             yield _line(goal, many, library, each / other, goal["must"], goal["aim"], "{:.2f}", least=False)
 
 
-def _of_copy(goal, medians, rows, found):
+def _of_copy(goal, timed, copy):
     for place, case in enumerate(goal["cases"]):
         for library in goal["libraries"]:
-            if (seconds := medians.get((case, goal["mode"], library))) is not None:
-                moved = rows[case, goal["mode"], library]["bytes"] / seconds
-                share = 100 * moved / found["copy_bytes_a_second"]
+            if row := timed.get((case, goal["mode"], library)):
+                share = 100 * row["bytes"] / row["median"] / copy
                 yield _line(goal, case, library, share, goal["must"][place], goal["aim"][place], "{:.0f} %")
 
 

@@ -11,9 +11,11 @@ images, C channels, map H x W at 1/16; R RoIs of 16 to 500 by 16 to 400 pixels, 
 sub-windows.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from frcnn.benchmarks import case
 
 TITLE = "RoI pooling"
 MODES = ("inference", "training", "training, contiguous", "backward")
@@ -26,10 +28,9 @@ WIDEST, TALLEST, SMALLEST = 500, 400, 16
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(case.Case):
     """Sizes of one call, float32."""
 
-    name: str
     N: int
     C: int
     H: int
@@ -52,12 +53,8 @@ class Case:
             arrays["grad"] = random.standard_normal((self.R, self.C, self.P, self.P), np.float32)
         return arrays
 
-    def sizes(self):
-        return asdict(self)
-
     @property
     def outputs(self):
-        """Numbers in the output."""
         return self.R * self.C * self.P**2
 
     def bytes(self, mode):
@@ -73,7 +70,7 @@ class Case:
 A = Case("A", N=2, C=512, H=38, W=57, R=128, P=7)  # a minibatch of training, network L
 B = Case("B", N=1, C=512, H=38, W=57, R=2000, P=7)  # an image of testing
 DENSE = Case("dense", N=1, C=512, H=38, W=57, R=45_000, P=7)  # the paper's dense boxes, section 5.5
-CASES = {case.name: case for case in (A, B, DENSE)}
+CASES = {one.name: one for one in (A, B, DENSE)}
 
 GROWTH = {
     "R": [replace(B, name=f"R={R}", R=R) for R in (16, 64, 256, 1024, 2000, 4096, 16_384, 45_000)],

@@ -3,9 +3,11 @@
 What is compared is the singular values that are kept.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+
+from frcnn.benchmarks import case
 
 TITLE = "Truncated SVD"
 MODES = ("svd",)
@@ -15,10 +17,9 @@ ON_CUDA = ("frcnn-torch", "torch")
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(case.Case):
     """A layer of v inputs and u outputs, float32, of whose singular values t are kept."""
 
-    name: str
     u: int
     v: int
     t: int
@@ -30,9 +31,6 @@ class Case:
         low = random.standard_normal((self.u, rank), np.float32) @ random.standard_normal((rank, self.v), np.float32)
         noise = random.standard_normal((self.u, self.v), np.float32)
         return {"weights": 0.01 * (low / np.float32(rank**0.5) + noise), "t": self.t}
-
-    def sizes(self):
-        return asdict(self)
 
     @property
     def outputs(self):

@@ -4,9 +4,11 @@ Nothing else does the same, so there is no peer: the figures are for whoever pla
 two images, 64 RoIs of each, a quarter of them foreground.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+
+from frcnn.benchmarks import case
 
 TITLE = "A step of training"
 MODES = ("train step",)
@@ -17,10 +19,9 @@ IMAGES, ROIS, CLASSES = 2, 64, 20
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(case.Case):
     """A network, as a recipe of frcnn trains it, on images of H x W."""
 
-    name: str
     network: str
     recipe: str
     H: int
@@ -29,28 +30,15 @@ class Case:
     def arrays(self, mode):
         """The minibatch, as minibatch.Batch has it, and the names of network and recipe."""
         random, R = np.random.default_rng(7), IMAGES * ROIS
-        sides = random.uniform(16, [0.7 * self.W, 0.7 * self.H], (R, 2))
-        corners = random.uniform(0, 1, (R, 2)) * ([self.W, self.H] - sides)
-        rois = np.column_stack([np.repeat(np.arange(IMAGES), ROIS), corners, corners + sides - 1])
+        boxes = case.drawn_boxes(random, R, self.H, self.W, largest=0.7)
         return {
             "network": self.network,
             "recipe": self.recipe,
             "images": random.normal(0, 64, (IMAGES, 3, self.H, self.W)).astype(np.float32),
-            "rois": rois.astype(np.float32),
-            "labels": np.where(np.arange(R) % 4 == 0, random.integers(1, CLASSES + 1, R), 0),
+            "rois": np.column_stack([np.repeat(np.arange(IMAGES), ROIS), boxes]).astype(np.float32),
+            "labels": case.drawn_labels(random, R, CLASSES),
             "targets": random.normal(0, 1, (R, 4)).astype(np.float32),
         }
-
-    def sizes(self):
-        return asdict(self)
-
-    @property
-    def outputs(self):
-        return 1
-
-    def bytes(self, mode):
-        """Nobody counts them: a network lives on arithmetic."""
-        return None
 
 
 CASES = {

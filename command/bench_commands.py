@@ -39,6 +39,12 @@ def bench() -> None:
 def _timing(benchmark: str, help: str) -> None:
     """Add the command of one benchmark."""
 
+    growth = click.option(
+        "--growth",
+        is_flag=True,
+        help="Let R, C, P and the map grow instead, and fit exponents; writes OUT.png and OUT.svg too.",
+    )
+
     @bench.command(benchmark, help=f"{help}\n\nWrites OUT.json and OUT.md.")
     @click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
     @click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
@@ -47,14 +53,19 @@ def _timing(benchmark: str, help: str) -> None:
     @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
     @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
     @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-    @click.option("--out", type=_FILE, default=Path("reports") / f"bench-{benchmark}", show_default=True)
+    @click.option(
+        "--out",
+        type=_FILE,
+        default=Path("reports") / f"bench-{benchmark}",
+        show_default=True,
+        help="Without an ending.",
+    )
     @needs("bench")
     def command(**options) -> None:
         _run(benchmark, **options)
 
     if benchmark == "roi-pool":
-        growth = "Let R, C, P and the map grow instead, and fit exponents; writes OUT.png and OUT.svg too."
-        command.params.insert(3, click.Option(["--growth"], is_flag=True, help=growth))
+        growth(command)
 
 
 _timing("roi-pool", "RoI pooling: forward for inference and for training, and backward.")

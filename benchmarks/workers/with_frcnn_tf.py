@@ -2,16 +2,12 @@
 
 import nms_answers
 import numpy as np
-import one_photograph
 import tensorflow as tf
-import training_step
 from serve import THREADS, Lacks, serve
 
 import frcnn
+from frcnn import backends
 from frcnn.backends.tf import detect, multi_task_loss, operator, roi_pool, truncated_svd
-from frcnn.backends.tf.backend import TensorFlowBackend
-from frcnn.repro.tf_tester import Tester
-from frcnn.repro.tf_trainer import Trainer
 
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -19,7 +15,7 @@ tf.config.threading.set_inter_op_parallelism_threads(1)
 
 def make(case, mode):
     if mode.startswith("detect"):
-        return one_photograph.detection(case, mode, Tester, TensorFlowBackend())
+        return detection(case, mode)
     others = {"nms": nms, "loss": loss, "svd": svd, "train step": train_step}
     return others[mode](case) if mode in others else pooling(case, mode)
 
@@ -70,7 +66,19 @@ def svd(case):
 
 
 def train_step(case):
+    import training_step  # needs what reproducing needs
+
+    from frcnn.repro.tf_trainer import Trainer
+
     return training_step.step(case, Trainer)
+
+
+def detection(case, mode):
+    import one_photograph  # needs what reproducing needs
+
+    from frcnn.repro.tf_tester import Tester
+
+    return one_photograph.detection(case, mode, Tester, backends.load("tf"))
 
 
 def channels_last(array):

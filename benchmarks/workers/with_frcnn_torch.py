@@ -3,24 +3,20 @@
 from functools import partial
 
 import nms_answers
-import one_photograph
 import torch
-import training_step
 from serve import DEVICE, serve
 from torch_tensors import OnHost, device, tensor, tensors
 
 import frcnn
+from frcnn import backends
 from frcnn.backends.torch import detect, multi_task_loss, roi_pool, truncated_svd
-from frcnn.backends.torch.backend import TorchBackend
-from frcnn.repro.torch_tester import Tester
-from frcnn.repro.torch_trainer import Trainer
 
 CHECKED = DEVICE == "cpu"  # to look at the boxes' numbers is to wait for a GPU, at each call
 
 
 def make(case, mode):
     if mode.startswith("detect"):
-        return one_photograph.detection(case, mode, partial(Tester, device=DEVICE), TorchBackend())
+        return detection(case, mode)
     others = {"nms": nms, "loss": loss, "svd": svd, "train step": train_step}
     return others[mode](case) if mode in others else pooling(case, mode)
 
@@ -79,7 +75,19 @@ def svd(case):
 
 
 def train_step(case):
+    import training_step  # needs what reproducing needs
+
+    from frcnn.repro.torch_trainer import Trainer
+
     return training_step.step(case, partial(Trainer, device=DEVICE))
+
+
+def detection(case, mode):
+    import one_photograph  # needs what reproducing needs
+
+    from frcnn.repro.torch_tester import Tester
+
+    return one_photograph.detection(case, mode, partial(Tester, device=DEVICE), backends.load("torch"))
 
 
 serve({"frcnn": frcnn.__version__, "torch": torch.__version__}, make, device)
