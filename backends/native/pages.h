@@ -1,9 +1,14 @@
-// Fresh memory for results. The system hands it out in pages of 4 KB, each with a fault when it is first written: for the
-// 200 MB of two thousand boxes that takes longer than pooling them. Where Linux may give pages of 2 MB, it is asked to.
+// Memory of large results, kept for the next call. The system hands fresh memory out page by page, with a fault when
+// each is first written: for the 200 MB of two thousand boxes that takes many times as long as pooling them. What a
+// caller gives back is therefore used again. Until then it is offered to the system (MADV_FREE), which takes it when
+// memory is short, and otherwise leaves it as it is.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -11,22 +16,60 @@
 
 namespace frcnn {
 
-// From this size on glibc's malloc maps every block anew (DEFAULT_MMAP_THRESHOLD_MAX). Smaller ones it takes from its
-// heap, which it trims and extends: there large pages made a 13 MB result slower.
-constexpr size_t kMappedAnew = size_t{1} << 25;
+// Blocks are whole large pages, so that Linux may take such pages for them. Smaller results are malloc's.
+constexpr size_t kLargePage = size_t{1} << 21;
 
-// Ask for large pages under `bytes` of memory at `data` that is about to be written for the first time. A wish alone:
-// nothing changes where the system has no such pages.
-inline void wish_for_large_pages(void* data, size_t bytes) {
+class KeptBlocks {
+ public:
+  struct Block {
+    void* data;
+    size_t bytes;  // at least what was asked for
+  };
+
+  // data is nullptr where there is no memory.
+  Block take(size_t bytes) {
+    bytes = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      // The smallest that is large enough, but not twice as large: the rest of it would lie idle. Of equal ones the last
+      // that was given back, which the caches know best.
+      auto best = kept_.end();
+      for (auto block = kept_.begin(); block != kept_.end(); ++block) {
+        const bool fits = block->bytes >= bytes && block->bytes < 2 * bytes;
+        if (fits && (best == kept_.end() || block->bytes <= best->bytes)) best = block;
+      }
+      if (best != kept_.end()) {
+        const Block found = *best;
+        kept_.erase(best);
+        return found;
+      }
+    }
+    void* const data = std::aligned_alloc(kLargePage, bytes);
 #if defined(MADV_HUGEPAGE)
-  constexpr uintptr_t kPage = uintptr_t{1} << 21;
-  if (bytes < kMappedAnew) return;
-  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kPage - 1) & ~(kPage - 1);
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) & ~(kPage - 1);
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-  (void)data, (void)bytes;
+    if (data) madvise(data, bytes, MADV_HUGEPAGE);  // a wish alone
 #endif
-}
+    return {data, bytes};
+  }
+
+  void give_back(Block block) {
+#if defined(__linux__) && defined(MADV_FREE)
+    if (madvise(block.data, block.bytes, MADV_FREE) == 0) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      kept_.push_back(block);
+      if (kept_.size() <= kMost) return;
+      block = kept_.front();
+      kept_.erase(kept_.begin());
+    }
+#endif
+    std::free(block.data);
+  }
+
+ private:
+  // A training step's: output and argmax, their gradient, the maps' gradient; as many again for a second size.
+  static constexpr size_t kMost = 8;
+
+  std::mutex mutex_;
+  std::vector<Block> kept_;  // the longest kept first
+};
 
 }  // namespace frcnn

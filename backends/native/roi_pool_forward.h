@@ -1,9 +1,9 @@
 // RoI max pooling's forward pass; included by roi_pool.h, which says what is read and written.
 #pragma once
 
+#include <numeric>
 #include <type_traits>
 
-#include "pages.h"
 #include "roi_pool.h"
 
 namespace frcnn {
@@ -21,16 +21,17 @@ namespace detail {
 // Four vectors are enough to keep the loads busy, and with their indices they fit 16 registers.
 constexpr int kVectorsInBlock = 4;
 
-// Results that no cache would hold are written past them, in whole vectors at their own alignment: with a multiple of
+// Results of so many bytes, which no cache would hold, are written past them, in whole vectors at their own alignment: with a multiple of
 // this many channels every block of any type is so many.
 constexpr int64_t kWholeChannels = kVectorBytes / 2;
+constexpr size_t kPastCaches = size_t{1} << 25;
 
 template <class Format>
 bool goes_past_caches(const Problem& problem, const Pooled& pooled) {
   const int64_t numbers = problem.R * problem.P_h * problem.P_w * problem.C;
   const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0; };
   const bool whole = problem.C % kWholeChannels == 0 && aligned(pooled.output) && aligned(pooled.argmax);
-  return whole && static_cast<size_t>(numbers) * sizeof(typename Format::Stored) >= kMappedAnew;
+  return whole && static_cast<size_t>(numbers) * sizeof(typename Format::Stored) >= kPastCaches;
 }
 
 // A non-empty window of one image's map, and where in the map's rows it lies.
@@ -228,8 +229,20 @@ inline int64_t forward_units(const Problem& problem, const Pooled& pooled) {
   return pooled.channels_first ? problem.R : problem.R * problem.P_h * problem.P_w;
 }
 
-// Is there a NaN among the numbers begin..end - 1? Where there is none in the maps, pooling is quicker; to look takes as
-// long as to pool RoIs that cover the maps once or twice.
+// Map cells under R RoIs; one under two of them counts twice.
+inline int64_t cells_under(const Problem& problem, const Roi* rois) {
+  return std::accumulate(rois, rois + problem.R, int64_t{0}, [&](int64_t cells, const Roi& roi) {
+    return cells + std::min<int64_t>(roi.h, problem.H) * std::min<int64_t>(roi.w, problem.W);
+  });
+}
+
+// Does it pay to look for NaN in the maps before they are pooled? Where there is none, pooling is quicker; to look takes
+// as long as to pool RoIs that cover the maps once or twice. cells: from cells_under.
+inline bool worth_looking_for_nan(const Problem& problem, int64_t cells) {
+  return problem.profile == Profile::exact && cells >= 4 * problem.N * problem.H * problem.W;
+}
+
+// Is there a NaN among the numbers begin..end - 1?
 inline bool holds_nan(Type type, const void* numbers, int64_t begin, int64_t end) {
   return with_format(type, [&](auto format) {
     using Format = decltype(format);

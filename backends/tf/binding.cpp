@@ -257,19 +257,17 @@ class RoiPoolOp : public RoiPoolKernel {
     if (pooled.num_elements() == 0) return;
     const frcnn::Pooled results{output->data(), with_argmax_ ? argmax->flat<int32_t>().data() : nullptr, false};
 
-    double cells = 0;
-    for (const frcnn::Roi& roi : rois) cells += std::min<double>(roi.h, problem.H) * std::min<double>(roi.w, problem.W);
+    const int64_t cells = frcnn::cells_under(problem, rois.data());
     const bool plain = Plain(context, problem, input, cells);
-    Share(context, frcnn::forward_units(problem, results), cells * problem.C, [&](int64_t begin, int64_t end) {
+    Share(context, frcnn::forward_units(problem, results), static_cast<double>(cells) * problem.C, [&](int64_t begin, int64_t end) {
       frcnn::forward(problem, rois.data(), input.data(), plain, results, begin, end);
     });
   }
 
  private:
-  // Whether the maps are known to hold no NaN. It is looked for only where pooling reads so much more that it pays.
-  static bool Plain(OpKernelContext* context, const frcnn::Problem& problem, const Tensor& input, double cells) {
-    const double in_maps = static_cast<double>(problem.N) * problem.H * problem.W;
-    if (problem.profile != frcnn::Profile::exact || cells < 4 * in_maps) return false;
+  // Whether the maps are known to hold no NaN.
+  static bool Plain(OpKernelContext* context, const frcnn::Problem& problem, const Tensor& input, int64_t cells) {
+    if (!frcnn::worth_looking_for_nan(problem, cells)) return false;
     std::atomic<bool> nan{false};
     Share(context, input.NumElements(), input.NumElements() / 16.0, [&](int64_t begin, int64_t end) {
       if (frcnn::holds_nan(problem.type, input.data(), begin, end)) nan = true;

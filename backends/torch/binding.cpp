@@ -8,12 +8,15 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/CPUAllocator.h>
 #include <torch/library.h>
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "nms.h"
@@ -64,15 +67,30 @@ bool is_channels_last(const Tensor& tensor) {
   return tensor.is_contiguous(MemoryFormat::ChannelsLast) && !tensor.is_contiguous();
 }
 
+// As at::empty, but a large one in memory that an earlier result has left.
 Tensor fresh(at::IntArrayRef shape, const at::TensorOptions& options, MemoryFormat layout) {
-  const Tensor tensor = at::empty(shape, options, layout);
-  frcnn::wish_for_large_pages(tensor.mutable_data_ptr(), tensor.nbytes());
+  using Block = frcnn::KeptBlocks::Block;
+  static auto* const blocks = new frcnn::KeptBlocks;  // never destroyed: tensors may outlive everything static
+  const size_t bytes = static_cast<size_t>(c10::multiply_integers(shape)) * options.dtype().itemsize();
+  const Block block = bytes < frcnn::kLargePage ? Block{} : blocks->take(bytes);
+  if (!block.data) return at::empty(shape, options, layout);  // which also says so where memory is short
+  const auto give_back = [](void* context) {
+    const std::unique_ptr<Block> mine(static_cast<Block*>(context));
+    blocks->give_back(*mine);
+  };
+  c10::DataPtr data(block.data, new Block(block), give_back, at::kCPU);
+  auto storage = c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), bytes, std::move(data),
+                                                       c10::GetCPUAllocator(), /*resizable=*/true);
+  const Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
+      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), options.dtype());
+  tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);
+  tensor.unsafeGetTensorImpl()->empty_tensor_restride(layout);
   return tensor;
 }
 
-// Whether the maps are known to hold no NaN. It is looked for only where pooling reads so much more that it pays.
+// Whether the maps are known to hold no NaN.
 bool plain(const frcnn::Problem& problem, const Tensor& features, int64_t cells) {
-  if (problem.profile != frcnn::Profile::exact || cells < 4 * problem.N * problem.H * problem.W) return false;
+  if (!frcnn::worth_looking_for_nan(problem, cells)) return false;
   std::atomic<bool> nan{false};
   at::parallel_for(0, features.numel(), 16 * kGrain, [&](int64_t begin, int64_t end) {
     if (frcnn::holds_nan(problem.type, features.const_data_ptr(), begin, end)) nan = true;
@@ -96,8 +114,7 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   const Tensor argmax = with_argmax ? fresh(shape, indices, layout) : at::empty({0}, indices);
   if (output.numel() == 0) return {output, argmax};
 
-  int64_t cells = 0;
-  for (const frcnn::Roi& roi : rois) cells += std::min<int64_t>(roi.h, problem.H) * std::min<int64_t>(roi.w, problem.W);
+  const int64_t cells = frcnn::cells_under(problem, rois.data());
   const bool no_nan = plain(problem, features, cells);
   const frcnn::Pooled pooled{output.mutable_data_ptr(), with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr,
                              !last};

@@ -293,6 +293,51 @@ def test_an_argmax_that_nobody_asked_for_is_empty():
     assert argmax.dtype == torch.int32
 
 
+def pool_many_rois(R):
+    """Results of 73,728 bytes a RoI, and an argmax of as much: memory is kept for them from 29 RoIs on."""
+    features = torch.randn((1, 512, 6, 8), generator=torch.Generator().manual_seed(2))
+    boxes = torch.tensor([[0, 0, 0, 96, 80]], dtype=torch.float32).repeat(R, 1)
+    return cpu.forward(features, boxes, 6, 6, 0.0625, "exact", True, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept on Linux only")
+def test_a_large_result_lies_where_one_of_about_its_size_lay_that_nobody_holds_any_more():
+    import resource
+
+    def page_faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    pool_many_rois(1500)
+    before = page_faults()
+    output, argmax = pool_many_rois(1400)
+    pages = (
+        output.nbytes + argmax.nbytes
+    ) // 2**21  # however large the system's pages are, it has at most 2 MB a fault
+    assert pages > 90 and page_faults() - before < pages / 2
+
+
+def test_a_large_result_that_somebody_holds_keeps_its_numbers():
+    held = pool_many_rois(128)
+    before = [part.clone() for part in held]
+    view = held[0][5]
+    for _ in range(10):
+        again = pool_many_rois(128)
+        assert all(not torch.equal(part, torch.zeros_like(part)) for part in again)
+        for part in again:
+            part.zero_()
+    assert all(map(torch.equal, held, before))
+    del held
+    pool_many_rois(128)[0].zero_()
+    assert torch.equal(view, before[0][5])
+
+
+def test_a_large_result_can_be_resized_as_any_tensor_of_torchs_own():
+    output, _ = pool_many_rois(128)
+    before = output.clone()
+    output.resize_(256, *output.shape[1:])
+    assert torch.equal(output[:128], before)
+
+
 def test_importing_the_cpu_backend_compiles_nothing(tmp_path):
     program = "import frcnn.backends.torch.cpu, torch; print(hasattr(torch.ops.frcnn_native, 'forward'))"
     environment = {"PATH": "", "FRCNN_CACHE_DIR": str(tmp_path), "CXX": "/nonexistent"}
