@@ -9,7 +9,7 @@ TensorFlow's CPU kernels want them.
 import tensorflow as tf
 
 from frcnn.backends.tf import roi_pool
-from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU
+from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU, Scale
 
 
 def forward(network, parameters, images, rois, masks=None, *, profile="exact"):
@@ -59,6 +59,8 @@ def _trunk(network, parameters, images):
                 x = _max_pool(layer, x)
             case LRN():
                 x = _normalise(layer, x)
+            case Scale():
+                x = x * layer.by
             case Fire():
                 x = tf.nn.relu(_convolve(layer.squeezing, parameters, x))
                 x = tf.nn.relu(tf.concat([_convolve(part, parameters, x) for part in layer.expanding], -1))

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from frcnn.backends.torch import roi_pool
-from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU
+from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU, Scale
 
 
 def forward(network, parameters, images, rois, masks=None, *, profile="exact"):
@@ -43,6 +43,8 @@ def trunk(network, parameters, images):
                 x = functional.max_pool2d(x, layer.kernel, layer.stride, layer.pad, ceil_mode=True)
             case LRN():
                 x = functional.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
+            case Scale():
+                x = x * layer.by
             case Fire():
                 x = torch.relu(_convolve(layer.squeezing, parameters, x))
                 x = torch.relu(torch.cat([_convolve(part, parameters, x) for part in layer.expanding], 1))

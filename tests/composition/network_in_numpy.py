@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from frcnn import reference
 from frcnn.conformance.tolerance import UNIT_ROUNDOFF
-from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU
+from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU, Scale
 
 U = UNIT_ROUNDOFF["float64"]
 
@@ -74,6 +74,8 @@ def trunk(network, parameters, images):
                 x, v = (max_pool(part, layer.kernel, layer.stride, layer.pad) for part in (x, v))
             case LRN():
                 x, v = _normalise(layer, x, v)
+            case Scale():
+                x, v = x * layer.by, v * layer.by**2
             case Fire():
                 x, v = _convolve(layer.squeezing, parameters, x, v)
                 parts = [_convolve(part, parameters, np.maximum(x, 0), v) for part in layer.expanding]
