@@ -3,8 +3,9 @@
 A convolution is a cross-correlation with zeros around. max_pool rounds up and pads with nothing that could win, as the
 original's: a window at the border takes the maximum of what lies inside, and none begins behind the last cell
 (clauses pooled-length.ceil and pooled-length.last). lrn divides by (k + alpha / size * sum of squares of `size`
-neighbouring channels) ^ beta. scale multiplies by a number that is never learned. fire is SqueezeNet's module: 1 x 1 to `squeeze` channels and ReLU; from these 1 x 1 and
-3 x 3 (padded by 1) to `expand` channels each, ReLU, and the two side by side. dropout multiplies by what it is given.
+neighbouring channels) ^ beta. scale multiplies by a number that is never learned. fire is SqueezeNet's module: 1 x 1 to
+`squeeze` channels and ReLU; from these 1 x 1 and 3 x 3 (padded by 1) to `expand` channels each, ReLU, and the two side
+by side. dropout multiplies by what it is given.
 """
 
 from dataclasses import MISSING, dataclass, fields

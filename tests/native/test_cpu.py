@@ -310,10 +310,10 @@ def test_a_large_result_lies_where_one_of_about_its_size_lay_that_nobody_holds_a
     pool_many_rois(1500)
     before = page_faults()
     output, argmax = pool_many_rois(1400)
-    pages = (
-        output.nbytes + argmax.nbytes
-    ) // 2**21  # however large the system's pages are, it has at most 2 MB a fault
-    assert pages > 90 and page_faults() - before < pages / 2
+    # However large the system's pages are, a fault brings at most 2 MB.
+    pages = (output.nbytes + argmax.nbytes) // 2**21
+    assert pages > 90
+    assert page_faults() - before < pages / 2
 
 
 def test_a_large_result_that_somebody_holds_keeps_its_numbers():
