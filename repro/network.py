@@ -38,7 +38,7 @@ class Network:
     mean: tuple[float, float, float]  # blue, green, red, 0..255; weights that are imported may bring another
     grid: int  # P
     spatial_scale: float  # map cells per image pixel
-    frozen: tuple[str, ...]  # layers that the recipe leaves as they are, unless it says otherwise
+    frozen: tuple[str, ...]  # layers that a recipe leaves as they are; it may name more
     trunk: tuple  # before RoI pooling
     head: tuple  # after it
 
