@@ -40,7 +40,7 @@ class KeptBlocks {
       }
       if (best != kept_.end()) {
         const Block found = *best;
-        kept_.erase(best);
+        remove(best);
         return found;
       }
     }
@@ -53,23 +53,32 @@ class KeptBlocks {
 
   void give_back(Block block) {
 #if defined(__linux__) && defined(MADV_FREE)
-    if (madvise(block.data, block.bytes, MADV_FREE) == 0) {
+    if (block.bytes <= kMost && madvise(block.data, block.bytes, MADV_FREE) == 0) {
       const std::lock_guard<std::mutex> lock(mutex_);
       kept_.push_back(block);
-      if (kept_.size() <= kMost) return;
-      block = kept_.front();
-      kept_.erase(kept_.begin());
+      bytes_ += block.bytes;
+      while (bytes_ > kMost) {
+        std::free(kept_.front().data);
+        remove(kept_.begin());
+      }
+      return;
     }
 #endif
     std::free(block.data);
   }
 
  private:
-  // A training step's: output and argmax, their gradient, the maps' gradient; as many again for a second size.
-  static constexpr size_t kMost = 8;
+  // Twice the output and the argmax of two thousand boxes at 7 x 7 in 512 channels.
+  static constexpr size_t kMost = size_t{1} << 30;
+
+  void remove(std::vector<Block>::iterator block) {
+    bytes_ -= block->bytes;
+    kept_.erase(block);
+  }
 
   std::mutex mutex_;
   std::vector<Block> kept_;  // the longest kept first
+  size_t bytes_ = 0;         // of them together
 };
 
 }  // namespace frcnn
