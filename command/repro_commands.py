@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,32 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     if footer["missed"]:
         click.echo(f"mean AP below the goal of {recipe.goal_map}: {', '.join(footer['missed'])}", err=True)
         sys.exit(1)
+
+
+@repro.command()
+@click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--into", type=_FILE, help="Write the page here; pictures beside REPORTS are linked from there.")
+@needs("repro")
+def page(reports, into) -> None:
+    """The page on what was reproduced, of report.jsonl files: every run, the band over seeds, the frameworks apart."""
+    from frcnn.repro.page import page as made
+    from frcnn.repro.report import InvalidReport, read
+
+    try:
+        found = {file.parent.name: read(file) for file in reports}
+    except InvalidReport as error:
+        raise click.ClickException(str(error)) from error
+    start = into.parent if into else Path()
+    links = {
+        file.parent.name: Path(os.path.relpath(file.parent, start)).as_posix()
+        for file in reports
+        if (file.parent / "losses.png").exists()
+    }
+    text = made(found, links)
+    if into is None:
+        click.echo(text)
+    else:
+        into.write_text(text, encoding="utf-8")
 
 
 def _conformance(file: Path) -> dict:

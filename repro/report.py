@@ -19,6 +19,7 @@ import numpy as np
 import frcnn
 from frcnn.machine import commit, machine
 from frcnn.reference.evaluation import METHODS
+from frcnn.repro.results import per_cent
 from frcnn.repro.testing import PARTS
 
 FORMAT = 1
@@ -131,17 +132,17 @@ def as_html(text):
 
 def _summary(head, runs):
     goal, paper = head["recipe"]["goal_map"], head["paper"]
-    band = " to ".join(_per_cent(end) for end in paper["band"])
+    band = " to ".join(per_cent(end) for end in paper["band"])
     unlike = "; not comparable" if head["not_comparable"] else ""
-    the_paper = f"{_per_cent(paper['mean'])} ({band} by seed{unlike})"
+    the_paper = f"{per_cent(paper['mean'])} ({band} by seed{unlike})"
     rows = [
         [
             run["backend"],
             run["version"],
             run["device"],
             run["iterations"],
-            *(_per_cent(run["mean"][method]) for method in METHODS),
-            _per_cent(goal),
+            *(per_cent(run["mean"][method]) for method in METHODS),
+            per_cent(goal),
             {True: "reached", False: "missed", None: "-"}[run["goal_reached"]],
             the_paper,
         ]
@@ -157,10 +158,10 @@ def _classes(lines, head, runs):
     rows = []
     for name in dict.fromkeys(name for _, name in found):
         own = [found[backend, name] for backend in backends]
-        aps = [_per_cent(line[method]) for line in own]
-        rows.append([name, own[0]["objects"], *aps, _per_cent(own[0]["paper"])])
-    means = [f"**{_per_cent(run['mean'][method])}**" for run in runs]
-    rows.append(["**mean**", "", *means, f"**{_per_cent(head['paper']['mean'])}**"])
+        aps = [per_cent(line[method]) for line in own]
+        rows.append([name, own[0]["objects"], *aps, per_cent(own[0]["paper"])])
+    means = [f"**{per_cent(run['mean'][method])}**" for run in runs]
+    rows.append(["**mean**", "", *means, f"**{per_cent(head['paper']['mean'])}**"])
     paper = "the paper" + (", not comparable" if head["not_comparable"] else "")
     return f"AP, {method}.\n\n" + _table(rows, ["class", "objects", *backends, paper], left=1)
 
@@ -180,8 +181,8 @@ def _costs(head, runs):
                 f"{run['iterations'] / training:.2f}",
                 f"{sum(seconds[name] for name in AN_IMAGE):.3f}",
                 f"{seconds['by SVD, a photograph']:.3f}" if svd else "-",
-                _per_cent(cut),
-                _per_cent(None if None in (cut, mean) else mean - cut),
+                per_cent(cut),
+                per_cent(None if None in (cut, mean) else mean - cut),
             ]
         )
     costs, svd = paper["costs"], paper["svd"]
@@ -193,8 +194,8 @@ def _costs(head, runs):
             f"{paper['iterations'] / hours / 3600:.2f}",
             f"{costs['seconds_an_image']:.3f}",
             f"{svd['seconds_an_image']:.3f}",
-            _per_cent(svd["mean"]),
-            _per_cent(paper["mean"] - svd["mean"]),
+            per_cent(svd["mean"]),
+            per_cent(paper["mean"] - svd["mean"]),
         ]
     )
     headings = ["", "hours of training", "iterations a second", "seconds a photograph"]
@@ -301,7 +302,3 @@ def _write(path, text):
 
 def _listed(names):
     return ", ".join(names) or "none"
-
-
-def _per_cent(share):
-    return "-" if share is None else f"{100 * share:.1f}"

@@ -155,10 +155,10 @@ def as_markdown(table: Mapping[str, Any]) -> str:
 
     where = f"table {table['paper']['table']}"
     rows = [
-        [row["class"], row["objects"], row["detections"], *(_per_cent(row[key]) for key in (*METHODS, "paper"))]
+        [row["class"], row["objects"], row["detections"], *(per_cent(row[key]) for key in (*METHODS, "paper"))]
         for row in table["classes"]
     ]
-    rows.append(["**mean**", "", "", *(f"**{_per_cent(table['mean'][key])}**" for key in (*METHODS, "paper"))])
+    rows.append(["**mean**", "", "", *(f"**{per_cent(table['mean'][key])}**" for key in (*METHODS, "paper"))])
     headings = ["class", "objects", "detections", *(f"AP, {method}" for method in METHODS), f"the paper, {where}"]
     columns = ("left", *["right"] * 5)
     text = tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=columns)
@@ -199,5 +199,6 @@ def _null(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _per_cent(share: float | None) -> str:
+def per_cent(share: float | None) -> str:
+    """A share as the paper writes it; "-" where there is none."""
     return "-" if share is None else f"{100 * share:.1f}"

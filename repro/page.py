@@ -1,0 +1,126 @@
+"""docs/reproduction.md, made of reports: every run that is kept, and how far frameworks and seeds lie apart."""
+
+import json
+
+from frcnn.repro.report import AN_IMAGE
+from frcnn.repro.results import per_cent
+
+HEAD = """# What was trained and tested again
+
+Made by `frcnn repro page` from `repro/results/`, where each report lies whole. Mean AP is in per cent, as in the paper,
+and by the paper's 11 points unless another rule is named. The band is what the seed alone makes of it: the figures of
+the runs that share all but the seed, in one framework."""
+
+# What a report's header says that two runs share who differ in their seed alone.
+SHARED = ("tier", "data", "weights", "setting", "proposals")
+
+
+def page(reports, links=None):
+    """The page in Markdown.
+
+    reports: name -> lines of a report, as report.read gives them. links: name -> folder of its pictures, as a link;
+    only the first report of a group shows its own.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, lines in reports.items():
+        groups.setdefault(_but_seed(lines[0]), []).append(name)
+    parts = [HEAD]
+    for names in groups.values():
+        parts += _group({name: reports[name] for name in names}, (links or {}).get(names[0]))
+    tiers = {lines[0]["tier"] for lines in reports.values()}
+    devices = {run["device"] for lines in reports.values() for run in _runs(lines)}
+    missing = [f"tier `{tier}`" for tier in ("short", "full") if tier not in tiers]
+    missing += ["anything on a GPU"] if "cuda" not in devices else []
+    if missing:
+        parts.append(f"No report that is kept is of: {', '.join(missing)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _but_seed(head):
+    recipe = {name: value for name, value in head["recipe"].items() if name != "seed"}
+    return json.dumps([recipe, *(head[name] for name in SHARED)], sort_keys=True)
+
+
+def _runs(lines):
+    return [line for line in lines if line["kind"] == "run"]
+
+
+def _group(reports, link):
+    """The parts of runs that share all but the seed."""
+    head = next(iter(reports.values()))[0]
+    train, test = head["data"]["train"], head["data"]["test"]
+    sets = [f"{one['year']} {one['set']} ({one['photographs']} photographs)" for one in (train, test)]
+    title = f"## Tier {head['tier']}: network {head['recipe']['network']}, trained on {sets[0]}, tested on {sets[1]}"
+    yield title
+    yield _table(reports)
+    yield "\n".join(f"- {fact}" for fact in _facts(reports, head["method"]))
+    paper = head["paper"]
+    theirs = f"{per_cent(paper['mean'])} of table {paper['table']} of {paper['source']}"
+    if head["not_comparable"]:
+        reasons = "\n".join(f"- {reason}" for reason in head["not_comparable"])
+        yield f"Not comparable with the {theirs}:\n\n{reasons}"
+    else:
+        yield f"The setting is that of the {theirs}."
+    if link:
+        yield f"![the loss of each iteration]({link}/losses.png)"
+        first = next(iter(reports.values()))
+        backends = [run["backend"] for run in _runs(first)]
+        kinds = "detections", "mistakes", "curves"
+        yield "\n\n".join(f"![{one}: {kind}]({link}/{one}/test/{kind}.png)" for one in backends for kind in kinds)
+
+
+def _table(reports):
+    from tabulate import tabulate
+
+    rows = []
+    for name, (head, *lines) in reports.items():
+        for run in _runs(lines):
+            seconds = run["seconds"]
+            rows.append(
+                [
+                    name,
+                    f"`{lines[-1]['id'][:12]}`",
+                    head["recipe"]["seed"],
+                    run["version"],
+                    run["device"],
+                    run["iterations"],
+                    *(per_cent(run["mean"][method]) for method in ("11-point", "area")),
+                    {True: "reached", False: "missed", None: "-"}[run["goal_reached"]],
+                    f"{seconds['training'] / 60:.1f}",
+                    f"{seconds['testing, test'] / 60:.1f}",
+                    f"{sum(seconds[part] for part in AN_IMAGE):.3f}",
+                ]
+            )
+    goal = next(iter(reports.values()))[0]["recipe"]["goal_map"]
+    headings = ["run", "report", "seed", "framework", "device", "iterations", "mean AP, 11-point", "area"]
+    headings += ["goal" if goal is None else f"goal {per_cent(goal)}"]
+    headings += ["minutes of training", "of testing", "seconds a photograph"]
+    aligned = ("left", "left", "right", "left", "left", *["right"] * 7)
+    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+
+
+def _facts(reports, method):
+    """Sentences on the band over seeds, and on what lies between the frameworks at one seed."""
+    by_seed: dict[int, dict[str, float]] = {}
+    for head, *lines in reports.values():
+        by_seed.setdefault(head["recipe"]["seed"], {}).update(
+            {run["backend"]: run["mean"][method] for run in _runs(lines) if run["mean"][method] is not None}
+        )
+    widths = []
+    for backend in dict.fromkeys(backend for means in by_seed.values() for backend in means):
+        own = {seed: means[backend] for seed, means in by_seed.items() if backend in means}
+        if len(own) > 1:
+            least, most = min(own.values()), max(own.values())
+            widths.append(100 * (most - least))
+            seeds = ", ".join(map(str, sorted(own)))
+            band = f"{per_cent(least)} to {per_cent(most)}, {widths[-1]:.2f} points"
+            yield f"The band of {backend} over the seeds {seeds}: {band}."
+        else:
+            yield f"{backend} was run with one seed alone, so it has no band."
+    for seed, means in sorted(by_seed.items()):
+        if len(means) > 1:
+            apart = 100 * (max(means.values()) - min(means.values()))
+            said = f"With seed {seed}, {' and '.join(means)} are {apart:.2f} points apart"
+            if widths:
+                said += f", {'less' if apart < max(widths) else 'not less'} than the widest band"
+            yield f"{said}."

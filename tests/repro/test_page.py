@@ -1,0 +1,76 @@
+"""The page of what was reproduced: which runs stand together, the band over seeds, and what is not there."""
+
+import pytest
+from click.testing import CliRunner
+from test_report import cells, lines, run
+
+from frcnn.cli import main
+from frcnn.repro import report
+from frcnn.repro.page import page
+
+
+def kept(tmp_path, name, seed, **means):
+    """A report's lines, of backends with these mean APs, written and read again."""
+    recipe = {"goal_map": 0.25, "seed": seed, "iterations": 7, "network": "T"}
+    head, *_ = lines(recipe=recipe)
+    runs = [run(backend, ap, ap >= 0.25) for backend, ap in means.items()]
+    for one in runs:
+        one["seconds"]["testing, test"] = 60.0
+    (tmp_path / name).mkdir()
+    report.write(tmp_path / name, [head, *runs])
+    return report.read(tmp_path / name / "report.jsonl")
+
+
+def test_frameworks_that_are_nearer_than_seeds_are_said_to_be(tmp_path):
+    text = page({"a": kept(tmp_path, "a", 3, torch=0.381, tf=0.384), "b": kept(tmp_path, "b", 4, tf=0.39)})
+    assert text.count("## Tier short: network T, trained on 2007 train (9 photographs), tested on 2007 val") == 1
+    assert "- The band of tf over the seeds 3, 4: 38.4 to 39.0, 0.60 points." in text
+    assert "- torch was run with one seed alone, so it has no band." in text
+    assert "- With seed 3, torch and tf are 0.30 points apart, less than the widest band." in text
+
+
+def test_frameworks_that_are_further_apart_than_seeds_are_said_to_be(tmp_path):
+    text = page({"a": kept(tmp_path, "a", 3, torch=0.38, tf=0.41), "b": kept(tmp_path, "b", 4, tf=0.40)})
+    assert "- With seed 3, torch and tf are 3.00 points apart, not less than the widest band." in text
+
+
+def test_every_run_has_a_row_with_its_figures_and_its_goal(tmp_path):
+    found = kept(tmp_path, "a", 3, torch=0.381, tf=0.2)
+    rows = cells(page({"a": found}), "a")
+    id = f"`{found[-1]['id'][:12]}`"
+    same = ["7", "38.1", "38.1", "reached", "0.1", "1.0", "1.000"]
+    assert rows[0] == ["a", id, "3", "torch 1.0", "cpu", *same]
+    assert rows[1][6:9] == ["20.0", "20.0", "missed"]
+
+
+def test_runs_of_another_recipe_stand_apart_and_have_no_band_together(tmp_path):
+    other = kept(tmp_path, "b", 4, tf=0.39)
+    other[0]["recipe"]["iterations"] = 8
+    text = page({"a": kept(tmp_path, "a", 3, tf=0.38), "b": other})
+    assert text.count("## Tier short") == 2
+    assert text.count("one seed alone") == 2
+
+
+def test_what_no_report_is_of_is_said(tmp_path):
+    text = page({"a": kept(tmp_path, "a", 3, tf=0.38)})
+    assert text.endswith("No report that is kept is of: tier `full`, anything on a GPU.\n")
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_the_command_links_pictures_that_lie_beside_a_report(tmp_path, pictures):
+    kept(tmp_path, "a", 3, torch=0.38)
+    if pictures:
+        (tmp_path / "a" / "losses.png").write_bytes(b"")
+    into = tmp_path / "page.md"
+    outcome = CliRunner().invoke(main, ["repro", "page", str(tmp_path / "a" / "report.jsonl"), "--into", str(into)])
+    assert outcome.exit_code == 0, outcome.output
+    assert ("(a/torch/test/detections.png)" in into.read_text(encoding="utf-8")) == pictures
+
+
+def test_a_report_that_was_altered_is_refused(tmp_path):
+    kept(tmp_path, "a", 3, torch=0.38)
+    file = tmp_path / "a" / "report.jsonl"
+    file.write_text(file.read_text(encoding="utf-8").replace("0.38", "0.83"), encoding="utf-8")
+    outcome = CliRunner().invoke(main, ["repro", "page", str(file)])
+    assert outcome.exit_code == 1
+    assert "was altered" in outcome.output
