@@ -56,6 +56,26 @@ struct Receivers {
   }
 };
 
+// The least and the greatest argmax that were met, channel by channel of a unit.
+struct Met {
+  using Lanes = int32_t __attribute__((vector_size(kChannelsInUnit * sizeof(int32_t))));
+  Lanes least{}, greatest{};
+
+  template <bool full>
+  void meet(const int32_t* argmax, int64_t channels) {
+    Lanes own{};
+    std::memcpy(&own, argmax, (full ? kChannelsInUnit : static_cast<size_t>(channels)) * sizeof(int32_t));
+    least = own < least ? own : least;
+    greatest = own > greatest ? own : greatest;
+  }
+
+  bool on_map(int64_t cells) const {
+    bool good = true;
+    for (int64_t j = 0; j < kChannelsInUnit; ++j) good = good && least[j] >= -1 && greatest[j] < cells;
+    return good;
+  }
+};
+
 // Add one sub-window's gradients to the sums (H * W, kChannelsInUnit). Choosing and widening stand in a loop of their
 // own, which is vectorised; only the addition goes channel by channel. A count that the compiler knows makes both three
 // times as fast, so a full block, which is all but the last, does not look at `channels`.
@@ -74,11 +94,13 @@ void add_gradients(const Receivers& receivers, const typename Format::Stored* gr
   }
 }
 
-// One image's gradients in `channels` channels from the first_channel'th on, RoI after RoI: a single order.
+// One image's gradients in `channels` channels from the first_channel'th on, RoI after RoI: a single order. RoIs that
+// give nothing to any image are looked at with the first one. Returns whether every argmax is -1 or a cell of the map.
 template <class Format, Profile profile, bool full>
-void sum_image(const Problem& problem, const Roi* rois, const typename Format::Stored* grad_output,
+bool sum_image(const Problem& problem, const Roi* rois, const typename Format::Stored* grad_output,
                const int32_t* argmax, int64_t image, int64_t first_channel, int64_t channels,
                typename Format::Value* sums) {
+  Met met;
   constexpr bool everywhere = profile == Profile::exact;
   const auto [type, _, N, H, W, C, R, P_h, P_w] = problem;
   const auto width = static_cast<int32_t>(W), cells = static_cast<int32_t>(H * W);
@@ -86,7 +108,8 @@ void sum_image(const Problem& problem, const Roi* rois, const typename Format::S
   const int64_t windows = R * P_h * P_w;
   for (int64_t i = 0; i < R; ++i) {
     const Roi& roi = rois[i];
-    if (roi.image != image || (!everywhere && roi.malformed)) continue;
+    const bool gives = roi.image >= 0 && (everywhere || !roi.malformed);
+    if (gives ? roi.image != image : image != 0) continue;
     for (int64_t p = 0; p < P_h; ++p) {
       if (!everywhere) receivers.rows = kept_by_caffe(roi.r, roi.h, P_h, p);
       for (int64_t q = 0; q < P_w; ++q) {
@@ -95,19 +118,22 @@ void sum_image(const Problem& problem, const Roi* rois, const typename Format::S
         const int64_t ahead = std::min(window + kWindowsAhead, windows - 1) * C + first_channel;
         __builtin_prefetch(grad_output + ahead);
         __builtin_prefetch(argmax + ahead);
+        met.meet<full>(argmax + at, channels);
+        if (!gives) continue;
         add_gradients<Format, everywhere, full>(receivers, grad_output + at, argmax + at, channels, sums);
       }
     }
   }
+  return met.on_map(H * W);
 }
 
 template <class Format, Profile profile>
-void backward_range(const Problem& problem, const Roi* rois, const void* grad_output, const int32_t* argmax,
+bool backward_range(const Problem& problem, const Roi* rois, const void* grad_output, const int32_t* argmax,
                     void* grad_features, int64_t begin, int64_t end) {
   using Stored = typename Format::Stored;
   const int64_t cells = problem.H * problem.W, C = problem.C;
   const int64_t blocks = (C + kChannelsInUnit - 1) / kChannelsInUnit;
-  if (cells == 0) return;
+  bool good = true;
   std::vector<typename Format::Value> sums(static_cast<size_t>(cells * kChannelsInUnit));
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t image = unit / blocks, first_channel = unit % blocks * kChannelsInUnit;
@@ -115,7 +141,8 @@ void backward_range(const Problem& problem, const Roi* rois, const void* grad_ou
     std::fill(sums.begin(), sums.end(), typename Format::Value{});
     const bool full = channels == kChannelsInUnit;
     const auto sum = full ? sum_image<Format, profile, true> : sum_image<Format, profile, false>;
-    sum(problem, rois, static_cast<const Stored*>(grad_output), argmax, image, first_channel, channels, sums.data());
+    const auto* const grad = static_cast<const Stored*>(grad_output);
+    good = sum(problem, rois, grad, argmax, image, first_channel, channels, sums.data()) && good;
     Stored* const out = static_cast<Stored*>(grad_features) + image * cells * C + first_channel;
     for (int64_t cell = 0; cell < cells; ++cell) {
       for (int64_t j = 0; j < channels; ++j) {
@@ -123,17 +150,20 @@ void backward_range(const Problem& problem, const Roi* rois, const void* grad_ou
       }
     }
   }
+  return good;
 }
 
 }  // namespace detail
 
-// Independent pieces of work: one block of channels of one image each, so that no two add to the same cell.
+// Independent pieces of work: one block of channels of one image each, so that no two add to the same cell. None where
+// there is nothing to add to.
 inline int64_t backward_units(const Problem& problem) {
-  return problem.N * ((problem.C + detail::kChannelsInUnit - 1) / detail::kChannelsInUnit);
+  const int64_t blocks = (problem.C + detail::kChannelsInUnit - 1) / detail::kChannelsInUnit;
+  return problem.H * problem.W == 0 ? 0 : problem.N * blocks;
 }
 
-// Is each of `count` indices -1 or a cell of the map? backward() leaves out the others without a word, so a binding
-// asks this first and refuses with argmax_complaint. Clause roi-pool.error-argmax.
+// Is each of `count` indices -1 or a cell of the map? Where not, a binding refuses with argmax_complaint. backward() says
+// the same of those that it meets, which are all unless there are no units. Clause roi-pool.error-argmax.
 inline bool argmax_on_map(const Problem& problem, const int32_t* argmax, int64_t count) {
   int32_t least = 0, greatest = -1;
   for (int64_t k = 0; k < count; ++k) {
@@ -150,16 +180,17 @@ inline std::string argmax_complaint(const Problem& problem) {
 
 // Add up the units begin..end - 1. rois: R of them, from project_rois. grad_output: (R, P_h, P_w, C). argmax: the same
 // shape, as forward() gave it. grad_features: (N, H, W, C), of which each unit writes its own part fully. Half types
-// are added up in float32 and rounded once.
+// are added up in float32 and rounded once. Returns whether every argmax that was met is -1 or a cell of the map; the
+// others are left out.
 // Clauses: roi-pool.backward, roi-pool.backward-sum, roi-pool.backward-dropped, roi-pool.accumulate.
-inline void backward(const Problem& problem, const Roi* rois, const void* grad_output, const int32_t* argmax,
+inline bool backward(const Problem& problem, const Roi* rois, const void* grad_output, const int32_t* argmax,
                      void* grad_features, int64_t begin, int64_t end) {
   const IeeeArithmetic ieee;
-  with_format(problem.type, [&](auto format) {
+  return with_format(problem.type, [&](auto format) {
     using Format = decltype(format);
     const auto range = problem.profile == Profile::exact ? detail::backward_range<Format, Profile::exact>
                                                          : detail::backward_range<Format, Profile::caffe_2015>;
-    range(problem, rois, grad_output, argmax, grad_features, begin, end);
+    return range(problem, rois, grad_output, argmax, grad_features, begin, end);
   });
 }
 

@@ -214,21 +214,18 @@ class RoiPoolKernel : public OpKernel {
     return complaint.empty() ? absl::OkStatus() : Invalid(complaint);
   }
 
-  // The pooled shape from argmax, input 1 of RoiPoolGrad and RoiPoolGather. The gradients of our own functions do not
-  // validate, since their argmax is an output of RoiPool; an index off the map is then left out.
+  // The pooled shape from argmax, input 1 of RoiPoolGrad and RoiPoolGather.
   absl::Status SetPooled(const Tensor& argmax, frcnn::Problem* problem) const {
     if (argmax.dims() != 4 || argmax.dim_size(0) != problem->R || argmax.dim_size(3) != problem->C) {
       return Invalid("argmax must have shape (R, P_h, P_w, C) with R = ", problem->R, " and C = ", problem->C,
                      ", got ", argmax.shape().DebugString());
     }
     problem->P_h = argmax.dim_size(1), problem->P_w = argmax.dim_size(2);
-    const bool on_map =
-        !validate_ || frcnn::argmax_on_map(*problem, argmax.flat<int32_t>().data(), argmax.NumElements());
-    return on_map ? absl::OkStatus() : Invalid(frcnn::argmax_complaint(*problem));
+    return absl::OkStatus();
   }
 
   frcnn::Profile profile_;
-  bool validate_;
+  bool validate_;  // without, an unusable RoI and an argmax off the map are left out and not refused
 };
 
 // ---- The kernels ----------------------------------------------------------------------------------------------------
@@ -259,7 +256,8 @@ class RoiPoolOp : public RoiPoolKernel {
 
     const int64_t cells = frcnn::cells_under(problem, rois.data());
     const bool plain = Plain(context, problem, input, cells);
-    Share(context, frcnn::forward_units(problem, results), static_cast<double>(cells) * problem.C, [&](int64_t begin, int64_t end) {
+    const double cycles = static_cast<double>(cells) * problem.C;
+    Share(context, frcnn::forward_units(problem, results), cycles, [&](int64_t begin, int64_t end) {
       frcnn::forward(problem, rois.data(), input.data(), plain, results, begin, end);
     });
   }
@@ -301,12 +299,14 @@ class RoiPoolGradOp : public RoiPoolKernel {
 
     Tensor* input_grad;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &input_grad));
+    const int32_t* const places = argmax.flat<int32_t>().data();
     const double cells = static_cast<double>(shape.num_elements()) + 2.0 * grad.NumElements();
-    Share(context, shape.num_elements() == 0 ? 0 : frcnn::backward_units(problem), cells,
-          [&](int64_t begin, int64_t end) {
-            frcnn::backward(problem, rois.data(), grad.data(), argmax.flat<int32_t>().data(), input_grad->data(), begin,
-                            end);
-          });
+    const int64_t units = frcnn::backward_units(problem);
+    std::atomic<bool> good{units > 0 || frcnn::argmax_on_map(problem, places, argmax.NumElements())};
+    Share(context, units, cells, [&](int64_t begin, int64_t end) {
+      if (!frcnn::backward(problem, rois.data(), grad.data(), places, input_grad->data(), begin, end)) good = false;
+    });
+    OP_REQUIRES(context, good || !validate_, Invalid(frcnn::argmax_complaint(problem)));
   }
 };
 
@@ -327,11 +327,14 @@ class RoiPoolGatherOp : public RoiPoolKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, argmax.shape(), &gathered));
     const int bytes = tensorflow::DataTypeSize(grad.dtype());
     const auto gather = bytes == 2 ? Gather<uint16_t> : bytes == 4 ? Gather<uint32_t> : Gather<uint64_t>;
-    const int64_t windows = problem.R * problem.P_h * problem.P_w;
-    Share(context, gathered->NumElements() == 0 ? 0 : windows, 2.0 * gathered->NumElements(),
-          [&](int64_t begin, int64_t end) {
-            gather(problem, rois.data(), grad.data(), argmax.flat<int32_t>().data(), gathered->data(), begin, end);
-          });
+    const int32_t* const places = argmax.flat<int32_t>().data();
+    const int64_t windows = gathered->NumElements() == 0 ? 0 : problem.R * problem.P_h * problem.P_w, C = problem.C;
+    std::atomic<bool> good{true};
+    Share(context, windows, 2.0 * gathered->NumElements(), [&](int64_t begin, int64_t end) {
+      if (!frcnn::argmax_on_map(problem, places + begin * C, (end - begin) * C)) good = false;
+      gather(problem, rois.data(), grad.data(), places, gathered->data(), begin, end);
+    });
+    OP_REQUIRES(context, good || !validate_, Invalid(frcnn::argmax_complaint(problem)));
   }
 
  private:

@@ -126,27 +126,22 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   return {output, argmax};
 }
 
-void check_argmax(const frcnn::Problem& problem, const Tensor& argmax) {
-  const int32_t* const places = argmax.const_data_ptr<int32_t>();
-  std::atomic<bool> good{true};
-  at::parallel_for(0, argmax.numel(), kGrain, [&](int64_t begin, int64_t end) {
-    if (!frcnn::argmax_on_map(problem, places + begin, end - begin)) good = false;
-  });
-  TORCH_CHECK_VALUE(good, frcnn::argmax_complaint(problem));
-}
-
 Tensor backward(const Tensor& grad, const Tensor& argmax, const Tensor& boxes, at::IntArrayRef input_size,
                 double spatial_scale, const std::string& profile, bool validate) {
   const frcnn::Problem problem = problem_of(native_type(grad, "grad"), profile, input_size, grad.sizes());
   const std::vector<frcnn::Roi> rois = project(problem, boxes, spatial_scale, validate);
   const Tensor gradients = grad.contiguous(MemoryFormat::ChannelsLast);
-  const Tensor places = argmax.contiguous(MemoryFormat::ChannelsLast);
-  check_argmax(problem, places);
+  const Tensor argmaxes = argmax.contiguous(MemoryFormat::ChannelsLast);
+  const int32_t* const places = argmaxes.const_data_ptr<int32_t>();
   const Tensor sums = fresh(input_size, grad.options(), MemoryFormat::ChannelsLast);
-  at::parallel_for(0, sums.numel() == 0 ? 0 : frcnn::backward_units(problem), 1, [&](int64_t begin, int64_t end) {
-    frcnn::backward(problem, rois.data(), gradients.const_data_ptr(), places.const_data_ptr<int32_t>(),
-                    sums.mutable_data_ptr(), begin, end);
+  const int64_t units = frcnn::backward_units(problem);
+  std::atomic<bool> good{units > 0 || frcnn::argmax_on_map(problem, places, argmaxes.numel())};
+  at::parallel_for(0, units, 1, [&](int64_t begin, int64_t end) {
+    const bool all = frcnn::backward(problem, rois.data(), gradients.const_data_ptr(), places, sums.mutable_data_ptr(),
+                                     begin, end);
+    if (!all) good = false;
   });
+  TORCH_CHECK_VALUE(good, frcnn::argmax_complaint(problem));
   return is_channels_last(argmax) ? sums : sums.contiguous();
 }
 

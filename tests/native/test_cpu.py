@@ -232,6 +232,28 @@ def test_an_argmax_off_the_map_is_refused(index):
         cpu.backward(torch.ones(1, 1, 1, 1), argmax, torch.zeros(1, 5), (1, 1, 4, 5), 1.0, "exact")
 
 
+@both_profiles
+@pytest.mark.parametrize(
+    "roi", [[1, 0, 0, 3, 3], [1, 3, 3, 0, 0], [9, 0, 0, 3, 3]], ids=["whole", "malformed", "unusable"]
+)
+@pytest.mark.parametrize("channels", [1, 16, 17, 40])
+def test_an_argmax_off_the_map_is_refused_wherever_it_stands_and_whatever_becomes_of_its_roi(profile, roi, channels):
+    boxes = torch.tensor([[0, 0, 0, 3, 3], roi], dtype=torch.float32)
+    for row, channel, place in ((0, 0, 0), (1, 0, 3), (1, channels - 1, 0)):
+        argmax = torch.zeros(2, channels, 2, 2, dtype=torch.int32)
+        argmax[row, channel].view(-1)[place] = 20
+        with pytest.raises(ValueError, match=r"^argmax must lie in -1\.\.19 for a map of 4 x 5$"):
+            cpu.backward(torch.ones(argmax.shape), argmax, boxes, (2, channels, 4, 5), 1.0, profile, validate=False)
+
+
+def test_a_map_without_cells_takes_no_argmax_but_none():
+    grad, boxes = torch.ones(1, 1, 1, 1), torch.zeros(1, 5)
+    argmax = torch.full((1, 1, 1, 1), -1, dtype=torch.int32)
+    assert cpu.backward(grad, argmax, boxes, (1, 1, 0, 5), 1.0, "exact").shape == (1, 1, 0, 5)
+    with pytest.raises(ValueError, match=r"^argmax must lie in -1\.\.-1 for a map of 0 x 5$"):
+        cpu.backward(grad, argmax + 1, boxes, (1, 1, 0, 5), 1.0, "exact")
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e-60, 1e60])
 def test_a_scale_that_is_not_positive_and_finite_in_the_boxes_type_is_refused(scale):
     with pytest.raises(ValueError, match="spatial_scale must be positive and finite in float32"):
