@@ -1,5 +1,8 @@
 """The page of what was reproduced: which runs stand together, the band over seeds, and what is not there."""
 
+import re
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from test_report import cells, lines, run
@@ -74,3 +77,17 @@ def test_a_report_that_was_altered_is_refused(tmp_path):
     outcome = CliRunner().invoke(main, ["repro", "page", str(file)])
     assert outcome.exit_code == 1
     assert "was altered" in outcome.output
+
+
+def test_the_kept_page_is_what_the_command_makes_of_the_kept_reports(tmp_path):
+    root = Path(__file__).parents[2]
+    reports = sorted(map(str, (root / "repro" / "results").glob("*/report.jsonl")))
+    made = tmp_path / "reproduction.md"
+    outcome = CliRunner().invoke(main, ["repro", "page", *reports, "--into", str(made)])
+    assert outcome.exit_code == 0, outcome.output
+
+    def without_paths(text):
+        return re.sub(r"\(\S*results/", "(results/", text)
+
+    kept = (root / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    assert without_paths(made.read_text(encoding="utf-8")) == without_paths(kept)
