@@ -11,7 +11,6 @@ HEAD = """# How fast it is
 Made by `frcnn bench page` from `benchmarks/results/`, where every figure stands with the machine it is from. A ratio is
 one of medians within one run, in which the libraries take turns; a spread says how far its rounds lay apart."""
 
-
 BY_HAND = "Measured by hand with throw-away programs on two cores: no file of results holds these figures."
 
 

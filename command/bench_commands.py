@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from frcnn.extras import needs
 from frcnn.machine import commit, machine
+from frcnn.page_help import link, of_files, put
 
 _FILE = click.Path(path_type=Path)
 
@@ -39,12 +39,6 @@ def bench() -> None:
 def _timing(benchmark: str, help: str) -> None:
     """Add the command of one benchmark."""
 
-    growth = click.option(
-        "--growth",
-        is_flag=True,
-        help="Let R, C, P and the map grow instead, and fit exponents; writes OUT.png and OUT.svg too.",
-    )
-
     @bench.command(benchmark, help=f"{help}\n\nWrites OUT.json and OUT.md.")
     @click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
     @click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
@@ -65,7 +59,8 @@ def _timing(benchmark: str, help: str) -> None:
         _run(benchmark, **options)
 
     if benchmark == "roi-pool":
-        growth(command)
+        growth = "Let R, C, P and the map grow instead, and fit exponents; writes OUT.png and OUT.svg too."
+        click.option("--growth", is_flag=True, help=growth)(command)
 
 
 _timing("roi-pool", "RoI pooling: forward for inference and for training, and backward.")
@@ -77,8 +72,7 @@ _timing("detect", "One photograph from pixels to detections, ours alone.")
 
 
 @bench.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--into", type=_FILE, help="Write the page here; pictures beside RESULTS are linked from there.")
+@of_files("results")
 @needs("bench")
 def page(results, into) -> None:
     """The page on performance, of files that the other commands wrote: RESULTS."""
@@ -86,12 +80,7 @@ def page(results, into) -> None:
 
     found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in results}
     pictures = [file.with_suffix(".png") for file in results if file.with_suffix(".png").exists()]
-    links = [os.path.relpath(picture, into.parent if into else ".") for picture in pictures]
-    text = made(found, [Path(link).as_posix() for link in links])
-    if into is None:
-        click.echo(text)
-    else:
-        into.write_text(text, encoding="utf-8")
+    put(made(found, [link(picture, into) for picture in pictures]), into)
 
 
 def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out, growth=False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import needs
+from frcnn.page_help import link, of_files, put
 from frcnn.repro_help import PROPOSALS, let_threads_sleep, with_precision, with_svd
 
 _FILE = click.Path(path_type=Path)
@@ -108,8 +108,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
 
 
 @repro.command()
-@click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--into", type=_FILE, help="Write the page here; pictures beside REPORTS are linked from there.")
+@of_files("reports")
 @needs("repro")
 def page(reports, into) -> None:
     """The page on what was reproduced, of report.jsonl files: every run, the band over seeds, the frameworks apart."""
@@ -120,17 +119,8 @@ def page(reports, into) -> None:
         found = {file.parent.name: read(file) for file in reports}
     except InvalidReport as error:
         raise click.ClickException(str(error)) from error
-    start = into.parent if into else Path()
-    links = {
-        file.parent.name: Path(os.path.relpath(file.parent, start)).as_posix()
-        for file in reports
-        if (file.parent / "losses.png").exists()
-    }
-    text = made(found, links)
-    if into is None:
-        click.echo(text)
-    else:
-        into.write_text(text, encoding="utf-8")
+    folders = [file.parent for file in reports if (file.parent / "losses.png").exists()]
+    put(made(found, {folder.name: link(folder, into) for folder in folders}), into)
 
 
 def _conformance(file: Path) -> dict:

@@ -2,7 +2,7 @@
 
 import json
 
-from frcnn.repro.report import AN_IMAGE
+from frcnn.repro.report import REACHED, runs_of, seconds_a_photograph
 from frcnn.repro.results import per_cent
 
 HEAD = """# What was trained and tested again
@@ -18,17 +18,17 @@ SHARED = ("tier", "data", "weights", "setting", "proposals")
 def page(reports, links=None):
     """The page in Markdown.
 
-    reports: name -> lines of a report, as report.read gives them. links: name -> folder of its pictures, as a link;
-    only the first report of a group shows its own.
+    reports: name -> lines of a report, as report.read gives them. links: name -> folder of its pictures, as a link,
+    of those that have any; of a group the first that has is shown.
     """
     groups: dict[str, list[str]] = {}
     for name, lines in reports.items():
         groups.setdefault(_but_seed(lines[0]), []).append(name)
     parts = [HEAD]
     for names in groups.values():
-        parts += _group({name: reports[name] for name in names}, (links or {}).get(names[0]))
+        parts += _group({name: reports[name] for name in names}, links or {})
     tiers = {lines[0]["tier"] for lines in reports.values()}
-    devices = {run["device"] for lines in reports.values() for run in _runs(lines)}
+    devices = {run["device"] for lines in reports.values() for run in runs_of(lines)}
     missing = [f"tier `{tier}`" for tier in ("short", "full") if tier not in tiers]
     missing += ["anything on a GPU"] if "cuda" not in devices else []
     if missing:
@@ -41,17 +41,12 @@ def _but_seed(head):
     return json.dumps([recipe, *(head[name] for name in SHARED)], sort_keys=True)
 
 
-def _runs(lines):
-    return [line for line in lines if line["kind"] == "run"]
-
-
-def _group(reports, link):
+def _group(reports, links):
     """The parts of runs that share all but the seed."""
     head = next(iter(reports.values()))[0]
     train, test = head["data"]["train"], head["data"]["test"]
     sets = [f"{one['year']} {one['set']} ({one['photographs']} photographs)" for one in (train, test)]
-    title = f"## Tier {head['tier']}: network {head['recipe']['network']}, trained on {sets[0]}, tested on {sets[1]}"
-    yield title
+    yield f"## Tier {head['tier']}: network {head['recipe']['network']}, trained on {sets[0]}, tested on {sets[1]}"
     yield _table(reports)
     yield "\n".join(f"- {fact}" for fact in _facts(reports, head["method"]))
     paper = head["paper"]
@@ -61,12 +56,11 @@ def _group(reports, link):
         yield f"Not comparable with the {theirs}:\n\n{reasons}"
     else:
         yield f"The setting is that of the {theirs}."
-    if link:
-        yield f"![the loss of each iteration]({link}/losses.png)"
-        first = next(iter(reports.values()))
-        backends = [run["backend"] for run in _runs(first)]
-        kinds = "detections", "mistakes", "curves"
-        yield "\n\n".join(f"![{one}: {kind}]({link}/{one}/test/{kind}.png)" for one in backends for kind in kinds)
+    if shown := next((name for name in reports if name in links), None):
+        yield f"![the loss of each iteration]({links[shown]}/losses.png)"
+        for run in runs_of(reports[shown]):
+            for kind in ("detections", "mistakes", "curves"):
+                yield f"![{run['backend']}: {kind}]({links[shown]}/{run['backend']}/test/{kind}.png)"
 
 
 def _table(reports):
@@ -74,7 +68,7 @@ def _table(reports):
 
     rows = []
     for name, (head, *lines) in reports.items():
-        for run in _runs(lines):
+        for run in runs_of(lines):
             seconds = run["seconds"]
             rows.append(
                 [
@@ -85,10 +79,10 @@ def _table(reports):
                     run["device"],
                     run["iterations"],
                     *(per_cent(run["mean"][method]) for method in ("11-point", "area")),
-                    {True: "reached", False: "missed", None: "-"}[run["goal_reached"]],
+                    REACHED[run["goal_reached"]],
                     f"{seconds['training'] / 60:.1f}",
                     f"{seconds['testing, test'] / 60:.1f}",
-                    f"{sum(seconds[part] for part in AN_IMAGE):.3f}",
+                    f"{seconds_a_photograph(run):.3f}",
                 ]
             )
     goal = next(iter(reports.values()))[0]["recipe"]["goal_map"]
@@ -104,7 +98,7 @@ def _facts(reports, method):
     by_seed: dict[int, dict[str, float]] = {}
     for head, *lines in reports.values():
         by_seed.setdefault(head["recipe"]["seed"], {}).update(
-            {run["backend"]: run["mean"][method] for run in _runs(lines) if run["mean"][method] is not None}
+            {run["backend"]: run["mean"][method] for run in runs_of(lines) if run["mean"][method] is not None}
         )
     widths = []
     for backend in dict.fromkeys(backend for means in by_seed.values() for backend in means):

@@ -26,6 +26,7 @@ FORMAT = 1
 TIMES = ("started", "finished", "seconds")
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "scipy", "safetensors")
 AN_IMAGE = tuple(f"{part}, a photograph" for part in PARTS)
+REACHED = {True: "reached", False: "missed", None: "-"}
 
 
 class InvalidReport(ValueError):
@@ -53,7 +54,7 @@ def results(backend, table, reasons):
 
 def footer(lines):
     """The last line. A run without a goal has passed when it has come to its end."""
-    missed = [line["backend"] for line in lines if line["kind"] == "run" and line["goal_reached"] is False]
+    missed = [run["backend"] for run in runs_of(lines) if run["goal_reached"] is False]
     verdict = "failed" if missed else "passed"
     return {"kind": "footer", "verdict": verdict, "missed": missed, "id": report_id(lines), "finished": now()}
 
@@ -89,10 +90,20 @@ def read(path):
     return lines
 
 
+def runs_of(lines):
+    """A report's lines of runs, one a backend."""
+    return [line for line in lines if line["kind"] == "run"]
+
+
+def seconds_a_photograph(run):
+    """What testing one photograph took, all parts together."""
+    return sum(run["seconds"][name] for name in AN_IMAGE)
+
+
 def as_markdown(lines):
     """The report, to be read; figures in per cent, as in the paper."""
     head, foot = lines[0], lines[-1]
-    runs = [line for line in lines if line["kind"] == "run"]
+    runs = runs_of(lines)
     parts = [f"# Fast R-CNN on {head['data']['name']}, tier {head['tier']}: {foot['verdict']}"]
     parts.append(f"Report `{foot['id']}`, {head['started']} to {foot['finished']}. {head['tier_because']}")
     parts.append(_summary(head, runs))
@@ -143,7 +154,7 @@ def _summary(head, runs):
             run["iterations"],
             *(per_cent(run["mean"][method]) for method in METHODS),
             per_cent(goal),
-            {True: "reached", False: "missed", None: "-"}[run["goal_reached"]],
+            REACHED[run["goal_reached"]],
             the_paper,
         ]
         for run in runs
@@ -179,7 +190,7 @@ def _costs(head, runs):
                 f"{run['backend']}, {run['device']}, {head['setting']['precision']}",
                 f"{training / 3600:.2f}",
                 f"{run['iterations'] / training:.2f}",
-                f"{sum(seconds[name] for name in AN_IMAGE):.3f}",
+                f"{seconds_a_photograph(run):.3f}",
                 f"{seconds['by SVD, a photograph']:.3f}" if svd else "-",
                 per_cent(cut),
                 per_cent(None if None in (cut, mean) else mean - cut),

@@ -4,7 +4,6 @@
 // memory is short, and otherwise leaves it as it is.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <mutex>
@@ -52,7 +51,7 @@ class KeptBlocks {
   }
 
   void give_back(Block block) {
-#if defined(__linux__) && defined(MADV_FREE)
+#if defined(MADV_FREE)
     if (block.bytes <= kMost && madvise(block.data, block.bytes, MADV_FREE) == 0) {
       const std::lock_guard<std::mutex> lock(mutex_);
       kept_.push_back(block);

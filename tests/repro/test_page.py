@@ -59,6 +59,13 @@ def test_what_no_report_is_of_is_said(tmp_path):
     assert text.endswith("No report that is kept is of: tier `full`, anything on a GPU.\n")
 
 
+def test_the_pictures_of_a_group_are_those_of_the_first_report_that_has_some(tmp_path):
+    reports = {name: kept(tmp_path, name, seed, tf=0.38) for name, seed in (("a", 3), ("b", 4))}
+    text = page(reports, {"b": "elsewhere/b"})
+    assert "![the loss of each iteration](elsewhere/b/losses.png)" in text
+    assert "(elsewhere/b/tf/test/detections.png)" in text
+
+
 @pytest.mark.parametrize("pictures", [True, False])
 def test_the_command_links_pictures_that_lie_beside_a_report(tmp_path, pictures):
     kept(tmp_path, "a", 3, torch=0.38)

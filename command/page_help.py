@@ -1,0 +1,36 @@
+"""What the commands share that make a page of files of results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+def of_files(name: str):
+    """Give a command the argument `name`, files that exist, and the option --into."""
+
+    def add(command):
+        command = click.option(
+            "--into",
+            type=click.Path(path_type=Path),
+            help=f"Write the page here; pictures beside {name.upper()} are linked from there.",
+        )(command)
+        files = click.Path(path_type=Path, exists=True, dir_okay=False)
+        return click.argument(name, nargs=-1, required=True, type=files)(command)
+
+    return add
+
+
+def link(path: Path, into: Path | None) -> str:
+    """A path as the page `into` links to it; as seen from here where there is none."""
+    return Path(os.path.relpath(path, into.parent if into else ".")).as_posix()
+
+
+def put(text: str, into: Path | None) -> None:
+    """Write the page, or show it where it has no file."""
+    if into is None:
+        click.echo(text)
+    else:
+        into.write_text(text, encoding="utf-8")
