@@ -7,7 +7,8 @@
 // What is read and written, with s bytes an element and n the cells of all sub-windows together (a cell that two
 // sub-windows share counts twice), never less than R * h * w:
 //   forward    reads n * C * s, writes R * P_h * P_w * C * s, and as many times 4 more where the argmax is wanted;
-//              to look for NaN first reads N * H * W * C * s
+//              to look for NaN first reads N * H * W * C * s, and to put maps with their channels first into blocks
+//              reads and writes as much
 //   backward   reads R * P_h * P_w * C * (s + 4), writes N * H * W * C * s; its sums stay in a buffer of
 //              H * W * 16 float32 (float64 for float64) a thread
 // At 7 x 7 on a 38 x 57 map n is about 1.7 times the cells of the RoIs, so forward lives on the cache's bandwidth.

@@ -1,9 +1,9 @@
 // The native kernels as torch operators, private to this folder: frcnn_native::forward and ::backward, of RoI pooling
 // (cpu.py), ::sgd_step (sgd.py) and ::nms (nms.py).
 //
-// Maps are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is
-// copied once a call; a result that shall not be is turned while it is in the cache. The includes are
-// few because they decide how long the first use compiles.
+// Maps are NCHW in any memory format; the kernels want channels innermost. An input that is not channels-last is copied
+// once a call; a result that shall not be is turned while it is in the cache. The includes are few because they decide
+// how long the first use compiles.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -98,6 +98,15 @@ bool plain(const frcnn::Problem& problem, const Tensor& features, int64_t cells)
   return !nan;
 }
 
+// Contiguous maps in the order in which they are pooled.
+Tensor in_blocks(const frcnn::Problem& problem, const Tensor& maps) {
+  const Tensor blocks = fresh(maps.sizes(), maps.options(), MemoryFormat::Contiguous);
+  at::parallel_for(0, frcnn::blocking_units(problem), 1, [&](int64_t begin, int64_t end) {
+    frcnn::to_blocks(problem, maps.const_data_ptr(), blocks.mutable_data_ptr(), begin, end);
+  });
+  return blocks;
+}
+
 // out: where the output goes, of the result's shape, type and layout; none for a fresh one.
 std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int64_t P_h, int64_t P_w,
                                    double spatial_scale, const std::string& profile, bool with_argmax, bool validate,
@@ -105,7 +114,6 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   const frcnn::Problem problem =
       problem_of(native_type(input, "input"), profile, input.sizes(), {boxes.size(0), input.size(1), P_h, P_w});
   const std::vector<frcnn::Roi> rois = project(problem, boxes, spatial_scale, validate);
-  const Tensor features = input.contiguous(MemoryFormat::ChannelsLast);
   const bool last = is_channels_last(input);
   const auto layout = last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
   const std::vector<int64_t> shape = {problem.R, problem.C, P_h, P_w};
@@ -114,6 +122,7 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   const Tensor argmax = with_argmax ? fresh(shape, indices, layout) : at::empty({0}, indices);
   if (output.numel() == 0) return {output, argmax};
 
+  const Tensor features = last ? input : in_blocks(problem, input.contiguous());
   const int64_t cells = frcnn::cells_under(problem, rois.data());
   const bool no_nan = plain(problem, features, cells);
   const frcnn::Pooled pooled{output.mutable_data_ptr(), with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr,

@@ -1,0 +1,151 @@
+// One sub-window of RoI max pooling's forward pass; included by roi_pool_forward.h.
+#pragma once
+
+#include "roi_pool.h"
+
+namespace frcnn {
+
+// Where the results go. output: of the features' type. argmax: nullptr where it is not wanted, which is quicker. Both
+// (R, P_h, P_w, C), or (R, C, P_h, P_w) where channels_first.
+struct Pooled {
+  void* output;
+  int32_t* argmax;
+  bool channels_first;
+};
+
+namespace detail {
+
+// Four vectors are enough to keep the loads busy, and with their indices they fit 16 registers.
+constexpr int kVectorsInBlock = 4;
+
+// Results of so many bytes, more than the caches near a core hold, are written past them, in whole vectors at their own
+// alignment: with a multiple of this many channels every block of any type is so many.
+constexpr int64_t kWholeChannels = kVectorBytes / 2;
+constexpr size_t kPastCaches = size_t{1} << 23;
+
+template <class Format>
+bool goes_past_caches(const Problem& problem, const Pooled& pooled) {
+  const int64_t numbers = problem.R * problem.P_h * problem.P_w * problem.C;
+  const size_t bytes_each = sizeof(typename Format::Stored) + (pooled.argmax ? sizeof(int32_t) : 0);
+  const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0; };
+  const bool whole = problem.C % kWholeChannels == 0 && aligned(pooled.output) && aligned(pooled.argmax);
+  return whole && static_cast<size_t>(numbers) * bytes_each >= kPastCaches;
+}
+
+// A non-empty window of one image's map, and where in the map's rows it lies.
+template <class Stored>
+struct Window {
+  const Stored* map;  // (H, W, C) from the first channel to be pooled
+  int64_t W, C;
+  Span rows, columns;
+};
+
+// How the running maximum goes on. Clauses roi-pool.tie, roi-pool.nan and roi-pool.infinity: the first of equals stays.
+enum class Rule {
+  exact,        // the first NaN wins and stays
+  exact_plain,  // the same where there is no NaN: one comparison in place of two, which saves a quarter of the time
+  caffe,        // strict >, from -FLT_MAX: a NaN never wins
+};
+
+template <Rule rule, class Values>
+auto replaces(Values value, Values best) {
+  if constexpr (rule == Rule::exact) {
+    return ~(value <= best) & (best == best);
+  } else {
+    return value > best;
+  }
+}
+
+// Maximum and argmax of the window in `vectors` vectors of channels. `channels` is looked at only with `partial`: then
+// there is one vector, of which just so many lanes may be read and written. past_caches: see write(). Only unrolled do
+// the vectors stay in registers from one loop to the next, and the cell is a vector too, since to fill one with it each
+// time takes longer: both together saved a fifth.
+template <class Format, Rule rule, bool with_argmax, int vectors, bool partial = false>
+void pool_channels(const Window<typename Format::Stored>& window, bool past_caches, typename Format::Stored* output,
+                   int32_t* argmax, int channels = 0) {
+  using Stored = typename Format::Stored;
+  using Values = typename Format::Values;
+  using Indices = typename Format::Indices;
+  using Index = typename Format::Index;
+  constexpr int lanes = Format::lanes;
+  const auto load = [&](const Stored* at) {
+    if (!partial) return Format::load(at);
+    Stored padded[lanes] = {};
+    std::copy_n(at, channels, padded);
+    return Format::load(padded);
+  };
+  const int64_t first = window.rows.first * window.W + window.columns.first;
+  const int64_t width = window.columns.size(), skipped = window.W - width;
+  const Stored* at = window.map + first * window.C;
+  Indices cell = Indices{} + static_cast<Index>(first);
+  Values best[vectors];
+  Indices where[vectors];
+#pragma GCC unroll 4
+  for (int k = 0; k < vectors; ++k) {
+    const bool exact = rule != Rule::caffe;  // its first cell always wins, so the loop may meet it again
+    best[k] = exact ? load(at + k * lanes) : Format::start();
+    where[k] = exact ? cell : Indices{} - 1;
+  }
+  for (int64_t rows = window.rows.size(); rows > 0; --rows) {
+    for (int64_t columns = width; columns > 0; --columns) {
+#pragma GCC unroll 4
+      for (int k = 0; k < vectors; ++k) {
+        const Values value = load(at + k * lanes);
+        const Indices taken = replaces<rule>(value, best[k]);
+        best[k] = taken ? value : best[k];
+        if (with_argmax) where[k] = taken ? cell : where[k];
+      }
+      at += window.C;
+      cell += 1;
+    }
+    at += skipped * window.C;
+    cell += static_cast<Index>(skipped);
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < vectors; ++k) {
+    const auto stored = Format::stored(best[k]);
+    const auto places = __builtin_convertvector(where[k], typename Format::Places);
+    if (partial) {
+      std::memcpy(output, &stored, static_cast<size_t>(channels) * sizeof(Stored));
+      if (with_argmax) std::memcpy(argmax, &places, static_cast<size_t>(channels) * sizeof(int32_t));
+    } else {
+      write(stored, output + k * lanes, past_caches);
+      if (with_argmax) write(places, argmax + k * lanes, past_caches);
+    }
+  }
+}
+
+// The channels of one sub-window from the first to `channels`, at least as many as a vector has lanes or all there are.
+// The last vector is moved back so as to end with the last channel; what it shares with the one before it is computed
+// twice, to the same result.
+template <class Format, Rule rule, bool with_argmax>
+void pool_window(Window<typename Format::Stored> window, int64_t channels, bool past_caches,
+                 typename Format::Stored* output, int32_t* argmax) {
+  constexpr int64_t lanes = Format::lanes, block = kVectorsInBlock * lanes;
+  const auto* map = window.map;
+  const auto argmax_at = [&](int64_t channel) { return with_argmax ? argmax + channel : nullptr; };
+  if (channels < lanes) {
+    pool_channels<Format, rule, with_argmax, 1, true>(window, false, output, argmax, static_cast<int>(channels));
+    return;
+  }
+  int64_t channel = 0;
+  for (; channel + block <= channels; channel += block) {
+    window.map = map + channel;
+    pool_channels<Format, rule, with_argmax, kVectorsInBlock>(window, past_caches, output + channel,
+                                                              argmax_at(channel));
+  }
+  for (; channel < channels; channel += lanes) {
+    const int64_t here = std::min(channel, channels - lanes);
+    window.map = map + here;
+    pool_channels<Format, rule, with_argmax, 1>(window, past_caches, output + here, argmax_at(here));
+  }
+}
+
+template <class Stored>
+void fill_empty(Stored* output, int32_t* argmax, int64_t channels) {  // roi-pool.empty, roi-pool.unchecked
+  std::fill_n(output, channels, Stored{});
+  if (argmax) std::fill_n(argmax, channels, -1);
+}
+
+}  // namespace detail
+}  // namespace frcnn
