@@ -60,6 +60,23 @@ inline void fence() {
 #endif
 }
 
+// Results of so many bytes, more than the caches near a core hold, are written past them.
+constexpr int64_t kPastCaches = int64_t{1} << 23;
+
+// Does a pointer, or nullptr, have a vector's alignment?
+inline bool aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0; }
+
+// `count` elements past the caches, in whole vectors at their alignment.
+template <class Element>
+void write_past_caches(const Element* from, int64_t count, Element* to) {
+  typedef char Bytes __attribute__((vector_size(kVectorBytes)));
+  for (int64_t i = 0; i < count; i += kVectorBytes / static_cast<int64_t>(sizeof(Element))) {
+    Bytes bytes;
+    std::memcpy(&bytes, from + i, sizeof bytes);
+    write(bytes, to + i, true);
+  }
+}
+
 // A vector of Lane and the signed integers that its comparisons give, which also hold the indices; Places are those as
 // they are stored.
 template <class Lane>

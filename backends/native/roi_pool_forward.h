@@ -55,17 +55,6 @@ Block block(int64_t C, int64_t index) {
   return {first, index + 1 == blocks_of<Format>(C) ? C - first : kVectorsInBlock * Format::lanes};
 }
 
-// `count` numbers in whole vectors, past the caches.
-template <class Element>
-void write_past_caches(const Element* from, int64_t count, Element* to) {
-  typedef char Bytes __attribute__((vector_size(kVectorBytes)));
-  for (int64_t i = 0; i < count; i += kVectorBytes / sizeof(Element)) {
-    Bytes bytes;
-    std::memcpy(&bytes, from + i, sizeof bytes);
-    write(bytes, to + i, true);
-  }
-}
-
 // Units are blocks of channels of one RoI, all RoIs of a block before the next block. The map is in blocks; the results
 // have their channels first.
 template <class Format, Rule rule, bool with_argmax>

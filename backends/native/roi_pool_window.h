@@ -18,18 +18,16 @@ namespace detail {
 // Four vectors are enough to keep the loads busy, and with their indices they fit 16 registers.
 constexpr int kVectorsInBlock = 4;
 
-// Results of so many bytes, more than the caches near a core hold, are written past them, in whole vectors at their own
-// alignment: with a multiple of this many channels every block of any type is so many.
+// Results that go past the caches go in whole vectors at their own alignment: with a multiple of this many channels every
+// block of any type is so many.
 constexpr int64_t kWholeChannels = kVectorBytes / 2;
-constexpr size_t kPastCaches = size_t{1} << 23;
 
 template <class Format>
 bool goes_past_caches(const Problem& problem, const Pooled& pooled) {
   const int64_t numbers = problem.R * problem.P_h * problem.P_w * problem.C;
-  const size_t bytes_each = sizeof(typename Format::Stored) + (pooled.argmax ? sizeof(int32_t) : 0);
-  const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0; };
+  const int64_t bytes_each = sizeof(typename Format::Stored) + (pooled.argmax ? sizeof(int32_t) : 0);
   const bool whole = problem.C % kWholeChannels == 0 && aligned(pooled.output) && aligned(pooled.argmax);
-  return whole && static_cast<size_t>(numbers) * bytes_each >= kPastCaches;
+  return whole && numbers * bytes_each >= kPastCaches;
 }
 
 // A non-empty window of one image's map, and where in the map's rows it lies.

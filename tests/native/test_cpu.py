@@ -171,6 +171,24 @@ def test_results_too_large_for_any_cache_are_those_of_their_parts(kind, layout):
         assert_same_bits(array(together), array(torch.cat(apart)))
 
 
+@all_types
+def test_gradients_too_large_for_any_cache_are_those_of_their_images(kind):
+    """From 8 MB on they are written past the caches."""
+    random, size = np.random.default_rng(5), np.dtype(kind).itemsize
+    shape = (2, 96, 100, 2**23 // (2 * 96 * 100 * size) + 1)
+    rois = hostile_rois(random, 20, 2, 1.0, np.float32)
+    argmax = random.integers(-1, shape[2] * shape[3], (20, 96, 3, 2)).astype(np.int32)
+    grad = random.standard_normal(argmax.shape).astype(kind)
+
+    def gradient(images, chosen):
+        moved = rois[chosen] - np.float32([images.start, 0, 0, 0, 0])
+        given = [tensor(each[chosen], torch.channels_last) for each in (grad, argmax)]
+        return cpu.backward(*given, tensor(moved), (len(images), *shape[1:]), 1.0, "exact")
+
+    apart = [gradient(range(image, image + 1), rois[:, 0] == image) for image in range(2)]
+    assert_same_bits(array(gradient(range(2), rois[:, 0] >= 0)), array(torch.cat(apart)))
+
+
 @both_profiles
 @all_types
 def test_any_argmax_on_the_map_adds_up_as_the_reference_says(profile, kind):
