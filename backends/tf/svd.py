@@ -4,7 +4,7 @@ tf.linalg.svd passes the clauses. It gives V, not V^T, and the singular values f
 outputs than inputs take less time by the eigenvectors of W W^T, in float64; torch/svd.py says why that is near enough.
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
-argument. `validate=False` leaves out the second kind; TensorFlow's own solver may still refuse what is not finite.
+argument. `validate=False` leaves out the second kind; a solver may still refuse what is not finite.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from frcnn.backends.arguments import as_whole
 from frcnn.backends.tf.boxes import check_all
 from frcnn.backends.tf.sentences import bare_sentences
 
-COLUMNS = 2048  # of W that are widened at a time
+COLUMNS, ROWS = 2048, 512  # of W that are widened, and multiplied, at a time
 
 
 def truncated_svd(weights, t, bias=None, *, validate=True):
@@ -60,12 +60,20 @@ def svd_approximation(weights, t, *, validate=True):
 
 
 def _leading_vectors(weights, t):
-    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, rounded to W's type."""
-    gram = tf.zeros((weights.shape[0],) * 2, tf.float64)
-    for start in range(0, weights.shape[1], COLUMNS):
-        wide = tf.cast(weights[:, start : start + COLUMNS], tf.float64)
-        gram += tf.matmul(wide, wide, transpose_b=True)
-    return tf.cast(tf.linalg.eigh(gram)[1][:, : -t - 1 : -1], weights.dtype)
+    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, rounded to W's type.
+
+    By NumPy's solver: TensorFlow's has one thread, and takes many times as long for the paper's layers.
+    """
+    u, v = weights.shape
+    bands = [0.0] * -(-u // ROWS)
+    for column in range(0, v, COLUMNS):
+        wide = tf.cast(weights[:, column : column + COLUMNS], tf.float64)
+        for i in range(len(bands)):  # eigh reads the lower triangle alone
+            end = (i + 1) * ROWS
+            bands[i] += tf.matmul(wide[end - ROWS : end], wide[:end], transpose_b=True)
+    gram = tf.concat([tf.pad(band, [[0, 0], [0, u - band.shape[1]]]) for band in bands], 0)
+    vectors = tf.numpy_function(lambda gram: np.linalg.eigh(gram)[1][:, : -t - 1 : -1], [gram], tf.float64)
+    return tf.cast(tf.ensure_shape(vectors, (u, t)), weights.dtype)
 
 
 def _as_weights(value):
