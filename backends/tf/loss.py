@@ -82,14 +82,15 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     deltas = _as_tensor("deltas", deltas, scores.dtype, (R, 4 * columns))
     targets = _as_tensor("targets", targets, scores.dtype, (R, 4))
     lambda_ = _weight(lambda_, scores.dtype)
-    u = labels[:, None]
-    selected = ((u == tf.range(columns, dtype=labels.dtype)) & (u >= 1))[:, :, None]
-    t = tf.reshape(deltas, (-1, columns, 4))
-    unselected = tf.zeros_like(t) if profile == "exact" else 0 * t  # caffe-2015: a weight of 0 times the delta
-    differences = tf.where(selected, t - targets[:, None, :], unselected)
+    u, t = labels[:, None, None], tf.reshape(deltas, (-1, columns, 4))
+    own = tf.gather(t, labels, batch_dims=1)
+    differences = tf.where(labels[:, None] >= 1, own - targets, tf.zeros_like(own))
+    L_loc = tf.reduce_sum(smooth_l1(differences, profile=profile))
+    if profile == "caffe-2015":  # a weight of 0 times each delta that does not enter
+        enters = (u == tf.range(columns, dtype=labels.dtype)[:, None]) & (u >= 1)
+        L_loc += tf.reduce_sum(0 * tf.where(enters, tf.zeros_like(t), t))
     divisor = tf.cast(tf.maximum(tf.shape(scores)[0], 1), scores.dtype)
-    L_cls = tf.reduce_sum(losses) / divisor
-    L_loc = tf.reduce_sum(smooth_l1(differences, profile=profile)) / divisor
+    L_cls, L_loc = tf.reduce_sum(losses) / divisor, L_loc / divisor
     return L_cls + lambda_ * L_loc, L_cls, L_loc
 
 

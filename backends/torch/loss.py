@@ -75,13 +75,15 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     _check_tensor("deltas", deltas, scores.dtype, (R, 4 * columns))
     _check_tensor("targets", targets, scores.dtype, (R, 4))
     lambda_ = _weight(lambda_, scores.dtype)
-    u = labels[:, None]
-    selected = ((u == torch.arange(columns, device=u.device)) & (u >= 1))[:, :, None]
-    t = deltas.reshape(R, columns, 4)
-    unselected = torch.zeros_like(t) if profile == "exact" else 0 * t  # caffe-2015: a weight of 0 times the delta
-    differences = torch.where(selected, t - targets[:, None, :], unselected)
+    u, t = labels.long()[:, None, None], deltas.reshape(R, columns, 4)
+    own = t.take_along_dim(u, 1)[:, 0]
+    differences = torch.where(labels[:, None] >= 1, own - targets, torch.zeros_like(own))
+    L_loc = smooth_l1(differences, profile=profile).sum()
+    if profile == "caffe-2015":  # a weight of 0 times each delta that does not enter
+        enters = (u == torch.arange(columns, device=u.device)[:, None]) & (u >= 1)
+        L_loc = L_loc + (0 * torch.where(enters, torch.zeros_like(t), t)).sum()
     divisor = max(R, 1)
-    L_cls, L_loc = losses.sum() / divisor, smooth_l1(differences, profile=profile).sum() / divisor
+    L_cls, L_loc = losses.sum() / divisor, L_loc / divisor
     return L_cls + lambda_ * L_loc, L_cls, L_loc
 
 

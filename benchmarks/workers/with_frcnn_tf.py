@@ -49,15 +49,17 @@ def nms(case):
 
 
 def loss(case):
-    scores, deltas, labels, targets = (tf.constant(case[name]) for name in ("scores", "deltas", "labels", "targets"))
+    """In a tf.function, as a training step has it; eagerly, TensorFlow's own work for each operation is nearly all."""
+    given = [tf.constant(case[name]) for name in ("scores", "deltas", "labels", "targets")]
 
-    def call():
+    @tf.function
+    def gradients(scores, deltas, labels, targets):
         with tf.GradientTape() as tape:
             tape.watch((scores, deltas))
             total, _, _ = multi_task_loss(scores, deltas, labels, targets)
-        return tf.concat(tape.gradient(total, (scores, deltas)), 1).numpy()
+        return tf.concat(tape.gradient(total, (scores, deltas)), 1)
 
-    return call
+    return lambda: gradients(*given).numpy()
 
 
 def svd(case):
