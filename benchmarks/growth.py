@@ -5,6 +5,7 @@ import statistics
 import numpy as np
 
 SIZES = {"R": ("R",), "C": ("C",), "P": ("P",), "H W": ("H", "W")}
+WORDS = {"R": "RoIs", "C": "channels", "P": "sub-windows", "H W": "cells of the map"}
 
 
 def size_of(case, axis):
@@ -20,21 +21,40 @@ def fitted(rows, axis):
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
+def exponents(growth):
+    """Of each axis the sizes, and of each library and mode that was timed at two or more the exponent.
+
+    growth: axis -> rows, as a file of results has them.
+    """
+    found = []
+    for axis, rows in growth.items():
+        for library, mode, own in _curves(rows):
+            if len(own) > 1:
+                sizes = [size_of(row["case"], axis) for row in own]
+                said = {"axis": axis, "library": library, "mode": mode, "exponent": fitted(own, axis)}
+                found.append(said | {"from": min(sizes), "to": max(sizes)})
+    return found
+
+
+def _curves(rows):
+    """What was timed, by library and mode."""
+    for library, mode in dict.fromkeys((row["library"], row["mode"]) for row in rows if row["seconds"]):
+        place = library, mode
+        yield *place, [row for row in rows if (row["library"], row["mode"]) == place and row["seconds"]]
+
+
 def plot(path, growth):
     """A picture of all axes; path without its ending: a PNG and an SVG. growth: axis -> rows."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(growth), 3.6), layout="constrained")
     for axes, (axis, rows) in zip(np.atleast_1d(figure.subplots(1, len(growth))), growth.items(), strict=True):
-        for place in dict.fromkeys((row["library"], row["mode"]) for row in rows):
-            own = [row for row in rows if (row["library"], row["mode"]) == place and row["seconds"]]
-            if not own:
-                continue
+        for library, mode, own in _curves(rows):
             sizes = [size_of(row["case"], axis) for row in own]
-            seconds = [1e3 * statistics.median(row["seconds"]) for row in own]
-            label = f"{place[0]}, {place[1]}" + (f": {fitted(own, axis):.2f}" if len(own) > 1 else "")
-            axes.loglog(sizes, seconds, marker="o", markersize=3, linewidth=1.2, label=label)
-        axes.set_xlabel({"R": "RoIs", "C": "channels", "P": "sub-windows", "H W": "cells of the map"}[axis])
+            milliseconds = [1e3 * statistics.median(row["seconds"]) for row in own]
+            label = f"{library}, {mode}" + (f": {fitted(own, axis):.2f}" if len(own) > 1 else "")
+            axes.loglog(sizes, milliseconds, marker="o", markersize=3, linewidth=1.2, label=label)
+        axes.set_xlabel(WORDS[axis])
         axes.set_ylabel("ms a call")
         if axes.lines:
             axes.legend(fontsize=7, title="exponent", title_fontsize=7)

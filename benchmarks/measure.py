@@ -8,10 +8,12 @@ import numpy as np
 
 from frcnn.benchmarks import rounds as turns
 from frcnn.benchmarks.worker import Worker
+from frcnn.machine import machine
 
 COPY = "copy"
 COPIED = 2**28  # bytes, more than any cache
 TOO_LARGE = 2**30  # bytes of outputs, from which on libraries are measured one after the other
+HELD = 3  # times a call's arrays that are in memory at once: drawn here, in their file, and a worker's own
 
 
 def measure(pythons, cases, modes, rounds, threads, console, device="cpu"):
@@ -39,6 +41,9 @@ def measure(pythons, cases, modes, rounds, threads, console, device="cpu"):
             file = folder / "case.npz"
             for mode in modes:
                 console.print(f"{case.name}, {mode}", highlight=False)
+                if lacks := lacking_memory(case, mode):
+                    rows += [_row(case, mode, worker.name, lacks=lacks) for worker in workers]
+                    continue
                 np.savez(file, **case.arrays(mode))
                 rows += rows_of(case, mode, workers, file, rounds)
     return {"versions": versions, "copy_bytes_a_second": 2 * COPIED / copied.median, "rows": rows}
@@ -63,22 +68,29 @@ def rows_of(case, mode, workers, file, rounds):
         timings |= turns.interleaved(able, rounds) if able else {}
         for worker in able:
             worker.release()
-    rows = []
-    for worker in workers:
-        timing = timings.get(worker.name)
-        rows.append(
-            {
-                "case": case.sizes(),
-                "mode": mode,
-                "library": worker.name,
-                "seconds": timing and timing.seconds,
-                "peak_bytes": timing and timing.peak,
-                "bytes": case.bytes(mode),
-                "agrees": agreement.get(worker.name),
-                "lacks": lacking.get(worker.name),
-            }
-        )
-    return rows
+    return [
+        _row(case, mode, name, timings.get(name), agreement.get(name), lacking.get(name))
+        for name in (worker.name for worker in workers)
+    ]
+
+
+def lacking_memory(case, mode):
+    """Why a case can't be measured on this machine; None where it can."""
+    needed, there = HELD * (case.bytes(mode) or 0), machine()["memory_bytes"]
+    return f"it needs about {needed / 1e9:.0f} GB, and the machine has {there / 1e9:.0f}" if needed > there else None
+
+
+def _row(case, mode, library, timing=None, agrees=None, lacks=None):
+    return {
+        "case": case.sizes(),
+        "mode": mode,
+        "library": library,
+        "seconds": timing and timing.seconds,
+        "peak_bytes": timing and timing.peak,
+        "bytes": case.bytes(mode),
+        "agrees": agrees,
+        "lacks": lacks,
+    }
 
 
 def _agreement(workers, folder):

@@ -17,14 +17,16 @@ BY_HAND = "Measured by hand with throw-away programs on two cores: no file of re
 def page(results, pictures):
     """The page in Markdown.
 
-    results: name of a file -> what `frcnn bench` wrote there. pictures: names of files of growth, as links.
+    results: name of a file -> what `frcnn bench` wrote there; of growth only the exponents are shown. pictures: name of a
+    file -> its plot, as a link.
     """
     parts = [HEAD, "## What is reached", *_reached(results)]
     if not any(_device(found) == "cuda" for found in results.values()):
         parts.append("No file of results is from a machine with a GPU, so nothing is said of the Triton kernels here.")
-    parts += [f"![how the time grows]({picture})" for picture in pictures]
     for name, found in results.items():
-        parts.append(as_markdown(found).replace("\n## ", "\n### ").replace("# ", f"## {name}: ", 1).rstrip())
+        shown = found | {"rows": []} if "growth" in found else found
+        parts.append(as_markdown(shown).replace("\n## ", "\n### ").replace("# ", f"## {name}: ", 1).rstrip())
+        parts += [f"![how the time grows]({pictures[name]})"] if name in pictures else []
     parts += ["## What was tried and is not there", BY_HAND, _tried()]
     return "\n\n".join(parts) + "\n"
 

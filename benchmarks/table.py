@@ -1,11 +1,12 @@
 """A benchmark's results as tables, each figure beside the others' and the machine's own limit."""
 
+from frcnn.benchmarks.growth import WORDS
 from frcnn.benchmarks.rounds import Timing
 
 
 def as_markdown(found):
-    """The first lines name machine, threads and versions; then a table a case and mode."""
-    parts = [_head(found)]
+    """The first lines name machine, threads and versions; then the exponents of growth; then a table a case and mode."""
+    parts = [_head(found), *([_exponents(found["growth"])] if "growth" in found else [])]
     rows = found["rows"]
     for place in dict.fromkeys((row["case"]["name"], row["mode"]) for row in rows):
         own = [row for row in rows if (row["case"]["name"], row["mode"]) == place]
@@ -27,6 +28,18 @@ def _head(found):
         *versions,
     ]
     return f"# {found['benchmark']}, {found['started']}\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _exponents(growth):
+    from tabulate import tabulate
+
+    lines = [
+        [WORDS[one["axis"]], one["from"], one["to"], one["library"], one["mode"], f"{one['exponent']:.2f}"]
+        for one in growth
+    ]
+    headings = ["what grows", "from", "to", "library", "mode", "exponent of the time"]
+    text = tabulate(lines, headings, tablefmt="pipe", disable_numparse=True)
+    return f"## How the time grows\n\n{text}"
 
 
 def _sizes(row):

@@ -79,8 +79,8 @@ def page(results, into) -> None:
     from frcnn.benchmarks.page import page as made
 
     found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in results}
-    pictures = [file.with_suffix(".png") for file in results if file.with_suffix(".png").exists()]
-    put(made(found, [link(picture, into) for picture in pictures]), into)
+    plots = {file.stem: file.with_suffix(".png") for file in results}
+    put(made(found, {name: link(plot, into) for name, plot in plots.items() if plot.exists()}), into)
 
 
 def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out, growth=False) -> None:
@@ -111,11 +111,12 @@ def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out
     head = {"benchmark": own.TITLE, "started": started, "commit": commit(), "machine": machine()}
     found = {**head, "device": device, "threads": threads, "rounds": rounds, **found}
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(found)
-    out.with_suffix(".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(text, encoding="utf-8")
     if growth:
         names = {axis: {case.name for case in some} for axis, some in axes.items()}
         rows = {axis: [row for row in found["rows"] if row["case"]["name"] in names[axis]] for axis in axes}
         growing.plot(out, rows)
+        found["growth"] = growing.exponents(rows)
+    text = as_markdown(found)
+    out.with_suffix(".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    out.with_suffix(".md").write_text(text, encoding="utf-8")
     click.echo(text)

@@ -90,6 +90,16 @@ def test_calls_too_large_to_be_held_side_by_side_are_made_one_library_after_the_
     assert "".join(asked) == "a" * 7 + "b" * 7
 
 
+def test_a_call_that_the_machine_has_not_the_memory_for_is_left_out_and_says_so(monkeypatch):
+    monkeypatch.setattr(measure, "machine", lambda: {"memory_bytes": 3 * TINY.bytes("training")})
+    assert measure.lacking_memory(TINY, "training") is None
+    monkeypatch.setattr(measure, "HELD", 3.1)
+    copy = {"copy": sys.executable, "frcnn-torch": sys.executable}
+    rows = measure.measure(copy, [TINY], ["training"], 1, 1, Console(quiet=True))["rows"]
+    assert [(row["library"], row["seconds"]) for row in rows] == [("frcnn-torch", None)]
+    assert rows[0]["lacks"] == "it needs about 0 GB, and the machine has 0"
+
+
 def test_a_worker_that_does_not_start_or_dies_is_named_with_its_last_words(tmp_path):
     with pytest.raises(WorkerError, match=r"worker openvino ended with status 1: ModuleNotFoundError.*openvino"):
         Worker("openvino", sys.executable, 1, tmp_path)
@@ -112,11 +122,25 @@ def test_the_exponent_of_a_power_is_found():
     assert growth.size_of(A.sizes(), "P") == A.P**2
 
 
+def test_of_growth_the_page_shows_the_exponents_and_not_each_size():
+    timed = [{"case": case.sizes(), "seconds": [1e-6 * case.R], "library": "a", "mode": "m"} for case in GROWTH["R"]]
+    others = {"bytes": 1, "agrees": None, "peak_bytes": None, "lacks": None}
+    found = growth.exponents({"R": [row | others for row in timed], "C": [timed[0] | others]})
+    assert found == [{"axis": "R", "library": "a", "mode": "m", "exponent": pytest.approx(1), "from": 16, "to": 45_000}]
+    results = results_of() | {"rows": [row | others for row in timed], "growth": found}
+    text = page.page({"run": results}, {})
+    (line,) = (line for line in text.splitlines() if line.startswith("| RoIs"))
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["RoIs", "16", "45000", "a", "m", "1.00"]
+    assert "R=16" not in text
+    assert "R=16" in as_markdown(results)
+
+
 def test_a_plot_of_growth_is_a_png_and_an_svg(tmp_path):
     rows = [
         {"case": case.sizes(), "seconds": [case.R / 1e6], "library": "a", "mode": "inference"} for case in GROWTH["R"]
     ]
-    growth.plot(tmp_path / "plot", {"R": rows, "C": []})
+    untimed = [row | {"library": "b", "seconds": None} for row in rows]
+    growth.plot(tmp_path / "plot", {"R": rows + untimed, "C": []})
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert "</svg>" in (tmp_path / "plot.svg").read_text()
 
@@ -183,7 +207,7 @@ def test_the_page_says_what_of_the_goals_is_reached_and_what_is_missed():
         **{"frcnn-torch/A/backward": 1, "mxnet/A/backward": 1.5, "torchvision/A/backward": 7},
         **{"frcnn-torch/dense/inference": 20, "frcnn-torch/B/inference": 1},
     )
-    text = page.page({"run": found}, ["run.png"])
+    text = page.page({"run": found}, {"run": "run.png"})
     lines = [
         line.split("|")[2:-1] for line in text.splitlines() if line.startswith("| forward") or "| backward" in line
     ]
@@ -201,7 +225,7 @@ def test_the_page_says_what_of_the_goals_is_reached_and_what_is_missed():
 def test_on_a_gpu_its_own_goals_count_and_the_page_no_longer_says_that_there_is_none():
     found = results_of(**{"frcnn-torch/B/inference": 1, "torchvision/B/inference": 4}) | {"device": "cuda"}
     found |= {"rows": [row | {"bytes": 700} for row in found["rows"]], "copy_bytes_a_second": 1e6}
-    text = page.page({"run": found}, [])
+    text = page.page({"run": found}, {})
     lines = [line.split("|")[3:-1] for line in text.splitlines() if "| B |" in line]
     assert [[cell.strip() for cell in line] for line in lines] == [
         ["frcnn-torch", "4.0 x", "3", "6", "reached"],
