@@ -13,7 +13,7 @@ from frcnn.machine import machine
 COPY = "copy"
 COPIED = 2**28  # bytes, more than any cache
 TOO_LARGE = 2**30  # bytes of outputs, from which on libraries are measured one after the other
-HELD = 3  # times a call's arrays that are in memory at once: drawn here, in their file, and a worker's own
+HELD = 5  # times a call's arrays that are in memory at once: drawn here, read, in another layout, another worker's
 
 
 def measure(pythons, cases, modes, rounds, threads, console, device="cpu"):

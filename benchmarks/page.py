@@ -17,8 +17,8 @@ BY_HAND = "Measured by hand with throw-away programs on two cores: no file of re
 def page(results, pictures):
     """The page in Markdown.
 
-    results: name of a file -> what `frcnn bench` wrote there; of growth only the exponents are shown. pictures: name of a
-    file -> its plot, as a link.
+    results: name of a file -> what `frcnn bench` wrote there; of growth only the exponents are shown.
+    pictures: name of a file -> its plot, as a link.
     """
     parts = [HEAD, "## What is reached", *_reached(results)]
     if not any(_device(found) == "cuda" for found in results.values()):

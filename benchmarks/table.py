@@ -5,7 +5,7 @@ from frcnn.benchmarks.rounds import Timing
 
 
 def as_markdown(found):
-    """The first lines name machine, threads and versions; then the exponents of growth; then a table a case and mode."""
+    """The first lines name machine, threads and versions; then exponents of growth, and a table a case and mode."""
     parts = [_head(found), *([_exponents(found["growth"])] if "growth" in found else [])]
     rows = found["rows"]
     for place in dict.fromkeys((row["case"]["name"], row["mode"]) for row in rows):

@@ -91,9 +91,9 @@ def test_calls_too_large_to_be_held_side_by_side_are_made_one_library_after_the_
 
 
 def test_a_call_that_the_machine_has_not_the_memory_for_is_left_out_and_says_so(monkeypatch):
-    monkeypatch.setattr(measure, "machine", lambda: {"memory_bytes": 3 * TINY.bytes("training")})
+    monkeypatch.setattr(measure, "machine", lambda: {"memory_bytes": measure.HELD * TINY.bytes("training")})
     assert measure.lacking_memory(TINY, "training") is None
-    monkeypatch.setattr(measure, "HELD", 3.1)
+    monkeypatch.setattr(measure, "machine", lambda: {"memory_bytes": measure.HELD * TINY.bytes("training") - 1})
     copy = {"copy": sys.executable, "frcnn-torch": sys.executable}
     rows = measure.measure(copy, [TINY], ["training"], 1, 1, Console(quiet=True))["rows"]
     assert [(row["library"], row["seconds"]) for row in rows] == [("frcnn-torch", None)]
