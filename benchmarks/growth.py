@@ -44,11 +44,13 @@ def _curves(rows):
 
 
 def plot(path, growth):
-    """A picture of all axes; path without its ending: a PNG and an SVG. growth: axis -> rows."""
+    """A picture of all axes, two a row; path without its ending: a PNG and an SVG. growth: axis -> rows."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(growth), 3.6), layout="constrained")
-    for axes, (axis, rows) in zip(np.atleast_1d(figure.subplots(1, len(growth))), growth.items(), strict=True):
+    high = -(-len(growth) // 2)
+    figure = Figure(figsize=(12, 3.6 * high), layout="constrained")
+    for place, (axis, rows) in enumerate(growth.items()):
+        axes = figure.add_subplot(high, 2, place + 1)
         for library, mode, own in _curves(rows):
             sizes = [size_of(row["case"], axis) for row in own]
             milliseconds = [1e3 * statistics.median(row["seconds"]) for row in own]
@@ -57,7 +59,8 @@ def plot(path, growth):
         axes.set_xlabel(WORDS[axis])
         axes.set_ylabel("ms a call")
         if axes.lines:
-            axes.legend(fontsize=7, title="exponent", title_fontsize=7)
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)}
+            axes.legend(fontsize=7, title="exponent", title_fontsize=7, frameon=False, **beside)
         axes.grid(True, which="major", linewidth=0.3)
     for ending in ("png", "svg"):
         figure.savefig(path.with_suffix(f".{ending}"), dpi=120)
