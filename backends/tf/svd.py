@@ -65,7 +65,7 @@ def _leading_vectors(weights, t):
     By NumPy's solver: TensorFlow's has one thread, and takes many times as long for the paper's layers.
     """
     u, v = weights.shape
-    bands = [0.0] * -(-u // ROWS)
+    bands: list[tf.Tensor] = [0.0] * -(-u // ROWS)
     for column in range(0, v, COLUMNS):
         wide = tf.cast(weights[:, column : column + COLUMNS], tf.float64)
         for i in range(len(bands)):  # eigh reads the lower triangle alone
