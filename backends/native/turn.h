@@ -1,11 +1,12 @@
 // Turning a matrix: what is read row after row is written column after column. A square of as many numbers a side as
-// the maps' vectors have lanes is turned in registers, which reads and writes whole vectors; number by number it takes
-// three times as long.
+// the maps' vectors have lanes is turned in registers, which reads and writes whole vectors; number by number, all of
+// RoI pooling takes 1.6 times as long.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 namespace frcnn {
