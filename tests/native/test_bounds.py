@@ -61,6 +61,13 @@ def test_narrower_vectors_and_other_processors_pool_the_same_bits(architecture, 
     assert found == native
 
 
+@pytest.mark.parametrize("compiler", ["clang++", "g++"])
+def test_clang_and_gcc_make_kernels_that_pool_the_same_bits(compiler, native, tmp_path):
+    if not shutil.which(compiler):
+        pytest.skip(f"needs {compiler}")
+    assert answer(tmp_path, [compiler], "-march=native") == native
+
+
 def answer(folder, compiler, *options, emulator=()):
     program = folder / "bounds"
     strict = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
