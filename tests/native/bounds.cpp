@@ -78,7 +78,8 @@ static void run(const Problem& problem) {
       frcnn::project_rois(Type::float32, boxes.data.get(), R, scale, N, validate, "boxes", "input", &rois);
   if (!complaint.empty()) return;
   const int64_t pooled = R * P_h * P_w * C, cells = N * H * W * C, size = bytes_of(type);
-  const Buffer features(cells * size), blocks(cells * size), output(pooled * size), argmax(pooled * 4), sums(cells * size);
+  const Buffer features(cells * size), blocks(cells * size), sums(cells * size);
+  const Buffer output(pooled * size), argmax(pooled * 4);
   const Buffer garbled = garbled_argmax(pooled, H * W);
   int32_t* const places = static_cast<int32_t*>(argmax.data.get());
   const int64_t parts = frcnn::backward_units(problem);
@@ -116,7 +117,7 @@ int main() {
   }
   // Results that are written past the caches, the argmax or not.
   for (const Type type : {Type::float16, Type::float64}) {
-    const int64_t channels = 96, R = (int64_t{1} << 23) / (channels * 49 * bytes_of(type)) + 1;
+    const int64_t channels = 96, R = frcnn::detail::kPastCaches / (channels * 49 * bytes_of(type)) + 1;
     run(Problem{type, Profile::exact, 1, 5, 6, channels, R, 7, 7});
   }
   std::printf("in bounds %016llx\n", static_cast<unsigned long long>(digest));
