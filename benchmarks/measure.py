@@ -1,5 +1,6 @@
 """One run of a benchmark: every library in every case and mode, beside the copy bandwidth."""
 
+import itertools
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,11 +17,11 @@ TOO_LARGE = 2**30  # bytes of outputs, from which on libraries are measured one 
 HELD = 5  # times a call's arrays that are in memory at once: drawn here, read, in another layout, another worker's
 
 
-def measure(pythons, cases, modes, rounds, threads, console, device="cpu"):
+def measure(pythons, cases, modes, rounds, threads, console, device="cpu", cases_in_turn=False):
     """Time every library in every case and mode.
 
     pythons: library -> the interpreter that has it, "copy" first. cases, modes: of a benchmark's module.
-    device: "cpu" or "cuda".
+    device: "cpu" or "cuda". cases_in_turn: one library after the other, its cases in turn, a process for each.
 
     Returns versions, copy_bytes_a_second and rows, as a file of results has them.
     Raises WorkerError naming a library that does not start, or that died.
@@ -28,32 +29,40 @@ def measure(pythons, cases, modes, rounds, threads, console, device="cpu"):
     rows = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        workers = [
-            stack.enter_context(Worker(name, python, threads, folder, device)) for name, python in pythons.items()
-        ]
-        versions = {worker.name: worker.versions for worker in workers}
-        copy, workers = workers[0], workers[1:]
+
+        def started(name, part="all"):
+            (folder / part).mkdir(exist_ok=True)
+            return stack.enter_context(Worker(name, pythons[name], threads, folder / part, device))
+
+        names = [name for name in pythons if name != COPY]
+        parts = [case.name for case in cases] if cases_in_turn else ["all"]
+        workers = {part: [started(name, part) for name in names] for part in parts}
+        copy = started(COPY)
+        versions = {worker.name: worker.versions for worker in (copy, *workers[parts[0]])}
         np.savez(folder / "copy.npz", bytes=COPIED)
         copy.prepare(folder / "copy.npz", COPY)
-        copied = turns.interleaved([copy], rounds)[COPY]
+        (copied,) = turns.interleaved([copy], rounds)
         copy.release()
-        for case in cases:
-            file = folder / "case.npz"
-            for mode in modes:
+        file = folder / "case.npz"
+        if cases_in_turn:
+            for mode, place in itertools.product(modes, range(len(names))):
+                console.print(f"{names[place]}, {mode}", highlight=False)
+                rows += rows_of_library(cases, mode, [workers[case.name][place] for case in cases], file, rounds)
+        else:
+            for case, mode in itertools.product(cases, modes):
                 console.print(f"{case.name}, {mode}", highlight=False)
-                if lacks := lacking_memory(case, mode):
-                    rows += [_row(case, mode, worker.name, lacks=lacks) for worker in workers]
-                    continue
-                np.savez(file, **case.arrays(mode))
-                rows += rows_of(case, mode, workers, file, rounds)
+                rows += rows_of_case(case, mode, workers["all"], file, rounds)
     return {"versions": versions, "copy_bytes_a_second": 2 * COPIED / copied.median, "rows": rows}
 
 
-def rows_of(case, mode, workers, file, rounds):
-    """The rows of one case, whose arrays are in the file, in one mode."""
+def rows_of_case(case, mode, workers, file, rounds):
+    """The rows of one case in one mode, for which its arrays are put into the file: the libraries take turns."""
+    if lacks := lacking_memory(case, mode):
+        return [_row(case, mode, worker.name, lacks=lacks) for worker in workers]
     timings: dict[str, turns.Timing] = {}
     lacking: dict[str, str] = {}
     agreement: dict[str, float] = {}
+    np.savez(file, **case.arrays(mode))
     together = [workers] if 4 * case.outputs < TOO_LARGE else [[worker] for worker in workers]
     for some in together:
         able = []
@@ -65,12 +74,32 @@ def rows_of(case, mode, workers, file, rounds):
                 lacking[worker.name] = why
         if len(able) > 1:
             agreement = _agreement(able, file.parent)
-        timings |= turns.interleaved(able, rounds) if able else {}
+        if able:
+            timings |= zip((worker.name for worker in able), turns.interleaved(able, rounds), strict=True)
         for worker in able:
             worker.release()
     return [
         _row(case, mode, name, timings.get(name), agreement.get(name), lacking.get(name))
         for name in (worker.name for worker in workers)
+    ]
+
+
+def rows_of_library(cases, mode, workers, file, rounds):
+    """The rows of one library in one mode, with a worker a case, prepared by way of the file: the cases take turns."""
+    lacking = []
+    for case, worker in zip(cases, workers, strict=True):
+        lacks = lacking_memory(case, mode)
+        if not lacks:
+            np.savez(file, **case.arrays(mode))
+            lacks = worker.prepare(file, mode)
+        lacking.append(lacks)
+    able = [worker for worker, lacks in zip(workers, lacking, strict=True) if not lacks]
+    timings = iter(turns.interleaved(able, rounds) if able else ())
+    for worker in able:
+        worker.release()
+    return [
+        _row(case, mode, worker.name, None if lacks else next(timings), lacks=lacks)
+        for case, worker, lacks in zip(cases, workers, lacking, strict=True)
     ]
 
 

@@ -9,7 +9,8 @@ from frcnn.benchmarks.table import as_markdown
 HEAD = """# How fast it is
 
 Made by `frcnn bench page` from `benchmarks/results/`, where every figure stands with the machine it is from. A ratio is
-one of medians within one run, in which the libraries take turns; a spread says how far its rounds lay apart."""
+one of medians within one run, in which the libraries take turns, or the cases of one; a spread says how far its rounds
+lay apart."""
 
 BY_HAND = "Measured by hand with throw-away programs on two cores: no file of results holds these figures."
 
@@ -37,8 +38,7 @@ def _reached(results):
     parts = []
     for name, found in results.items():
         timed = {
-            (row["case"]["name"], row["mode"], row["library"]): row
-            | {"median": Timing(row["library"], row["seconds"]).median}
+            (row["case"]["name"], row["mode"], row["library"]): row | {"median": Timing(row["seconds"]).median}
             for row in found["rows"]
             if row["seconds"]
         }

@@ -1,4 +1,4 @@
-"""Rounds: every library makes the same call in turn, again and again, so that what else the machine does meets all."""
+"""Rounds: workers make their calls in turn, again and again, so that what else the machine does meets all."""
 
 import math
 import statistics
@@ -15,7 +15,6 @@ PAUSE = 0.02  # seconds, after which the threads of the library before no longer
 class Timing:
     """Seconds of one call, round by round; peak: bytes that one call takes, or None."""
 
-    worker: str
     seconds: list[float] = field(default_factory=list)
     peak: int | None = None
 
@@ -30,19 +29,18 @@ class Timing:
 
 
 def interleaved(workers, rounds):
-    """Timings of workers that are prepared, by name; the first of a round is another one each time."""
-    timings = {worker.name: Timing(worker.name) for worker in workers}
-    calls = {worker.name: _calls(worker) for worker in workers}
+    """Timings of workers that are prepared, in their order; the first of a round is another one each time."""
+    timed = [(worker, _calls(worker), Timing()) for worker in workers]
     for number in range(WARM_UP + rounds):
-        first = number % len(workers)
-        for worker in workers[first:] + workers[:first]:
+        first = number % len(timed)
+        for worker, calls, timing in timed[first:] + timed[:first]:
             time.sleep(PAUSE)
-            seconds = worker.time(calls[worker.name])
+            seconds = worker.time(calls)
             if number >= WARM_UP:
-                timings[worker.name].seconds.append(seconds)
-    for worker in workers:
-        timings[worker.name].peak = worker.peak()
-    return timings
+                timing.seconds.append(seconds)
+    for worker, _, timing in timed:
+        timing.peak = worker.peak()
+    return [timing for _, _, timing in timed]
 
 
 def _calls(worker):

@@ -22,7 +22,8 @@ def _head(found):
     ]
     lines = [
         f"machine: {machine}",
-        f"device: {found.get('device', 'cpu')}; threads: {found['threads']}; rounds: {found['rounds']}; "
+        f"device: {found.get('device', 'cpu')}; threads: {found['threads']}; rounds: {found['rounds']}, in which "
+        f"{'the cases' if found.get('cases_in_turn') else 'the libraries'} take turns; "
         f"commit: {found['commit'] or 'unknown'}",
         f"copy bandwidth, bytes read and written: {found['copy_bytes_a_second'] / 1e9:.1f} GB/s",
         *versions,
@@ -52,7 +53,7 @@ def _sizes(row):
 def _table(rows, copied):
     from tabulate import tabulate
 
-    timed = [(Timing(row["library"], row["seconds"]), row) for row in rows if row["seconds"]]
+    timed = [(Timing(row["seconds"]), row) for row in rows if row["seconds"]]
     timed.sort(key=lambda pair: pair[0].median)
     lines = []
     for timing, row in timed:

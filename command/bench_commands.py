@@ -59,6 +59,8 @@ def _timing(benchmark: str, help: str) -> None:
         _run(benchmark, **options)
 
     if benchmark == "roi-pool":
+        in_turn = "Let the cases take turns, one library after the other: for ratios of cases."
+        click.option("--cases-in-turn", is_flag=True, help=in_turn)(command)
         growth = "Let R, C, P and the map grow instead, and fit exponents; writes OUT.png and OUT.svg too."
         click.option("--growth", is_flag=True, help=growth)(command)
 
@@ -83,7 +85,9 @@ def page(results, into) -> None:
     put(made(found, {name: link(plot, into) for name, plot in plots.items() if plot.exists()}), into)
 
 
-def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out, growth=False) -> None:
+def _run(
+    benchmark, cases, modes, libraries, peers, threads, device, rounds, out, cases_in_turn=False, growth=False
+) -> None:
     from rich.console import Console
 
     from frcnn.benchmarks import growth as growing
@@ -98,6 +102,8 @@ def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out
             raise click.UsageError(f"{unknown[0]!r} is none of {', '.join(known)}")
     axes = own.GROWTH if growth else {"": [own.CASES[name] for name in cases or own.DEFAULT]}
     pythons = dict.fromkeys((COPY, *(libraries or own.HERE)), sys.executable) | dict(peers)
+    if growth and cases_in_turn:
+        raise click.UsageError("--growth has too many cases to hold them side by side, as --cases-in-turn does")
     able = {COPY, *(own.ON_CUDA if device == "cuda" else (*own.HERE, *own.PEERS))}
     if left_out := [name for name in pythons if name not in able]:
         console.print(f"{', '.join(left_out)}: no part in {benchmark} on {device}", highlight=False)
@@ -105,11 +111,11 @@ def _run(benchmark, cases, modes, libraries, peers, threads, device, rounds, out
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         chosen = [case for axis in axes.values() for case in axis]
-        found = measure(pythons, chosen, modes or own.MODES, rounds, threads, console, device)
+        found = measure(pythons, chosen, modes or own.MODES, rounds, threads, console, device, cases_in_turn)
     except WorkerError as error:
         raise click.ClickException(str(error)) from error
     head = {"benchmark": own.TITLE, "started": started, "commit": commit(), "machine": machine()}
-    found = {**head, "device": device, "threads": threads, "rounds": rounds, **found}
+    found = {**head, "device": device, "threads": threads, "rounds": rounds, "cases_in_turn": cases_in_turn, **found}
     out.parent.mkdir(parents=True, exist_ok=True)
     if growth:
         names = {axis: {case.name for case in some} for axis, some in axes.items()}

@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from frcnn.benchmarks import detect, growth, loss, measure, nms, page, roi_pool, rounds, svd, train_step
-from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, Case
+from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, B, Case
 from frcnn.benchmarks.table import as_markdown
 from frcnn.benchmarks.worker import Worker, WorkerError, names
 from frcnn.cli import main
@@ -77,7 +78,9 @@ class Fake:
 
 
 def test_a_library_without_a_mode_says_why_and_has_no_figure(tmp_path):
-    rows = measure.rows_of(TINY, "inference", [Fake("a", [], "it has none"), Fake("b", [])], tmp_path / "case.npz", 6)
+    rows = measure.rows_of_case(
+        TINY, "inference", [Fake("a", [], "it has none"), Fake("b", [])], tmp_path / "case.npz", 6
+    )
     assert [(row["library"], row["lacks"]) for row in rows] == [("a", "it has none"), ("b", None)]
     assert rows[0]["seconds"] is None
     assert len(rows[1]["seconds"]) == 6
@@ -86,8 +89,30 @@ def test_a_library_without_a_mode_says_why_and_has_no_figure(tmp_path):
 def test_calls_too_large_to_be_held_side_by_side_are_made_one_library_after_the_other(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "TOO_LARGE", 1)
     asked: list = []
-    measure.rows_of(TINY, "inference", [Fake("a", asked), Fake("b", asked)], tmp_path / "case.npz", 3)
+    measure.rows_of_case(TINY, "inference", [Fake("a", asked), Fake("b", asked)], tmp_path / "case.npz", 3)
     assert "".join(asked) == "a" * 7 + "b" * 7
+
+
+def test_cases_take_turns_where_a_ratio_between_them_is_wanted(tmp_path):
+    asked: list = []
+    workers = [Fake("small", asked), Fake("not there", asked, "it has none"), Fake("large", asked)]
+    rows = measure.rows_of_library([TINY, B, A], "inference", workers, tmp_path / "case.npz", 3)
+    assert asked[4:] == ["small", "large", "large", "small", "small", "large", "large", "small", "small", "large"]
+    assert [(row["case"]["name"], row["lacks"]) for row in rows] == [("tiny", None), ("B", "it has none"), ("A", None)]
+    assert [row["seconds"] for row in rows] == [[2.0] * 3, None, [2.0] * 3]
+
+
+def test_the_command_says_that_cases_took_turns(tmp_path, monkeypatch):
+    monkeypatch.setitem(CASES, "A", TINY)
+    monkeypatch.setitem(CASES, "B", replace(TINY, name="tinier", R=2))
+    words = ("bench", "roi-pool", "--mode", "inference", "--library", "frcnn-torch", "--rounds", "2", "--cases-in-turn")
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "found")])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["cases_in_turn"]
+    assert [(row["case"]["name"], len(row["seconds"])) for row in found["rows"]] == [("tiny", 2), ("tinier", 2)]
+    assert "rounds: 2, in which the cases take turns" in result.stdout
+    assert "rounds: 2, in which the libraries take turns" in as_markdown(found | {"cases_in_turn": False})
 
 
 def test_a_call_that_the_machine_has_not_the_memory_for_is_left_out_and_says_so(monkeypatch):
@@ -109,10 +134,10 @@ def test_a_worker_that_does_not_start_or_dies_is_named_with_its_last_words(tmp_p
 
 def test_libraries_take_turns_and_the_first_rounds_are_not_counted():
     asked: list = []
-    timings = rounds.interleaved([Fake("a", asked), Fake("b", asked)], 3)
+    first, second = rounds.interleaved([Fake("a", asked), Fake("b", asked)], 3)
     assert "".join(asked[4:]) == "abba" + "abbaab"
-    assert timings["a"].seconds == timings["b"].seconds == [2.0] * 3
-    assert (timings["a"].median, timings["a"].spread, timings["a"].peak) == (2.0, 0.0, 7)
+    assert first.seconds == second.seconds == [2.0] * 3
+    assert (first.median, first.spread, first.peak) == (2.0, 0.0, 7)
 
 
 def test_the_exponent_of_a_power_is_found():
@@ -254,6 +279,7 @@ def test_what_there_is_not_is_refused_by_name():
         (("--case", "Z"), "'Z' is none of A, B, dense"),
         (("--mode", "fast"), "'fast' is none of inference, training"),
         (("--peer", "caffe=python"), "'caffe=python' must be one of copy, frcnn-tf"),
+        (("--growth", "--cases-in-turn"), "--growth has too many cases"),
     ):
         result = CliRunner().invoke(main, ["bench", "roi-pool", *words])
         assert result.exit_code == 2
