@@ -1,4 +1,4 @@
-"""The Triton kernels, launched: chooses compiled or interpreted code and the tiles, allocates what is written."""
+"""The Triton kernels, launched: chooses compiled or interpreted code and allocates what is written."""
 
 import contextlib
 import functools
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import triton
 
+from frcnn.backends.torch import tiles
 from frcnn.backends.torch.arguments import first_unusable, memory_format
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
-_INTERPRETED_TILE = 2**16  # elements: few programs, each of NumPy arrays that stay in the processor's cache
 
 
 @functools.cache
@@ -70,9 +70,9 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
     if validate and bool((rois[:, 0] < 0).any()):
         raise ValueError(first_unusable(boxes, spatial_scale, N))
     if output.numel():
-        grid, tile = _bin_tiles(shape, input)
         with _code_for(input) as code:
-            code.forward[grid](
+            run, tile = tiles.over_bins(code.forward, shape, _interprets(input), _channels_last(output))
+            run(
                 *(_bits(input), rois, _bits(output), argmax, shape[0], C, H, W, pooled_height, pooled_width),
                 *(*input.stride(), *output.stride()),
                 CAFFE=profile == "caffe-2015",
@@ -102,12 +102,13 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, determinis
         rois = project(boxes, spatial_scale, N, drop_malformed=caffe)
         sizes = (grad.shape[0], C, H, W, *grad.shape[2:])
         strides = (*grad.stride(), *argmax.stride(), total.stride(0), total.stride(1), total.stride(3))
+        on = _interprets(grad), _channels_last(argmax)
         with _code_for(grad) as code:
             if deterministic:
-                kernel, (grid, tile) = code.gather, _cell_tiles(input_size, grad)
+                run, tile = tiles.over_cells(code.gather, input_size, grad.numel(), *on)
             else:
-                kernel, (grid, tile) = code.scatter, _bin_tiles(grad.shape, grad)
-            kernel[grid](
+                run, tile = tiles.over_bins(code.scatter, grad.shape, *on)
+            run(
                 *(_bits(grad), argmax, rois, total, *sizes, *strides),
                 CAFFE=caffe,
                 BF16=grad.dtype is torch.bfloat16,
@@ -123,8 +124,8 @@ def project(boxes, spatial_scale, images, drop_malformed=False):
     rois = boxes.new_empty((R, 5), dtype=torch.int32)
     if R:
         with _code_for(boxes) as code:
-            ROIS = _power_of_two(R, 4096 if _interprets(boxes) else 128)
-            code.project[(_cdiv(R, ROIS),)](
+            ROIS = tiles.power_of_two(R, 4096 if _interprets(boxes) else 128)
+            code.project[(triton.cdiv(R, ROIS),)](
                 *(_bits(boxes), rois, spatial_scale, R, images, *boxes.stride()),
                 BF16=boxes.dtype is torch.bfloat16,
                 DROP_MALFORMED=drop_malformed,
@@ -144,7 +145,7 @@ def _check_types(**tensors):
 
 
 def _interprets(tensor):
-    return not tensor.is_cuda
+    return executed(tensor.device.type) == "interpreter"
 
 
 @contextlib.contextmanager
@@ -155,37 +156,9 @@ def _code_for(tensor):
         yield kernels(interpreted)
 
 
-def _bin_tiles(shape, tensor):
-    """Grid and tile for outputs of this shape (R, C, P_h, P_w)."""
-    R, C, P_h, P_w = shape
-    bins = R * P_h * P_w
-    if bins >= 2**31:
-        raise NotImplementedError(f"the Triton kernels count sub-windows in int32; {R} x {P_h} x {P_w} are too many")
-    # Bins differ in size and a tile takes the largest one's time: on a GPU a tile has one, unless channels are few.
-    most, of_channels = (_INTERPRETED_TILE,) * 2 if _interprets(tensor) else (128, 128)
-    BLOCK_C = _power_of_two(C, of_channels)
-    BINS = _power_of_two(bins, most // BLOCK_C)
-    return (_cdiv(bins, BINS), _cdiv(C, BLOCK_C)), {"BINS": BINS, "BLOCK_C": BLOCK_C}
-
-
-def _cell_tiles(shape, tensor):
-    """Grid and tile for maps of this shape (N, C, H, W)."""
-    N, C, H, W = shape
-    most, of_channels = (_INTERPRETED_TILE,) * 2 if _interprets(tensor) else (512, 64)
-    BLOCK_C = _power_of_two(C, of_channels)
-    CELLS = _power_of_two(H * W, most // BLOCK_C)
-    # One RoI at a time on a GPU, where most RoIs pass by a tile; as many as fit where each pass costs the same.
-    ROIS = most // (CELLS * BLOCK_C) if _interprets(tensor) else 1
-    return (N * _cdiv(H * W, CELLS), _cdiv(C, BLOCK_C)), {"ROIS": ROIS, "CELLS": CELLS, "BLOCK_C": BLOCK_C}
+def _channels_last(tensor):
+    return memory_format(tensor) is torch.channels_last
 
 
 def _bits(tensor):
     return tensor.view(torch.int16) if tensor.dtype is torch.bfloat16 else tensor
-
-
-def _power_of_two(n, most):
-    return min(triton.next_power_of_2(n), most)
-
-
-def _cdiv(a, b):
-    return -(-a // b)

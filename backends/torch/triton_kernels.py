@@ -2,7 +2,8 @@
 
 Symbols as in spec/roi-pool.md: N images, C channels, map H x W; R RoIs; output grid P_h x P_w. A tile is
 [BINS, BLOCK_C] (the bins of all RoIs counted through, times channels) or [ROIS, CELLS, BLOCK_C] (RoIs, times cells of
-one map, times channels). A RoI on the map is five int32: image, r, c, h, w; image -1 where it must not be pooled.
+one map, times channels); tiles.py chooses it, and tells calls apart by KIND, of which no code here takes notice. A RoI
+on the map is five int32: image, r, c, h, w; image -1 where it must not be pooled.
 
 Bytes moved, with s the size of a feature and A the mean number of cells in a sub-window:
     project    reads 5 R s_boxes; writes 20 R.
@@ -10,6 +11,9 @@ Bytes moved, with s the size of a feature and A the mean number of cells in a su
                writes R P_h P_w C (s + 4), the 4 being the argmax, absent without it.
     scatter    reads R P_h P_w C (s + 4); adds 4 atomically for each winner, into 4 N C H W zeros.
     gather     reads C (s + 4) for each bin that meets a tile of cells, and 20 R a tile; writes 4 N C H W once.
+
+C is not kept from being specialised: where 16 divides it no vector reaches past it, and with channels last a thread
+reads and writes four at a time.
 
 Arithmetic that decides which cell is in which bin is IEEE float32 or integer, never fused, never approximate: tl.div_rn
 (Triton's `/` is not IEEE), launched with enable_fp_fusion=False (else size - floor(size) would be one fma with the
@@ -101,7 +105,7 @@ def bin_edges(p, n, P, CAFFE: tl.constexpr):
     return first, end
 
 
-@triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
 def forward(
     features,
     rois,
@@ -124,6 +128,7 @@ def forward(
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
     WITH_ARGMAX: tl.constexpr,
+    KIND: tl.constexpr,
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -189,7 +194,7 @@ def forward(
         tl.store(output + at, best.to(output.dtype.element_ty), mask=out_mask)
 
 
-@triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
 def scatter(
     grad,
     argmax,
@@ -214,6 +219,7 @@ def scatter(
     to_cell,
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
+    KIND: tl.constexpr,
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -251,7 +257,7 @@ def scatter(
     tl.atomic_add(grad_features + to, value.to(tl.float32), mask=mask, sem="relaxed")
 
 
-@triton.jit(do_not_specialize=["R", "C", "H", "W", "P_h", "P_w"])
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
 def gather(
     grad,
     argmax,
@@ -276,6 +282,7 @@ def gather(
     to_cell,
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
+    KIND: tl.constexpr,
     ROIS: tl.constexpr,
     CELLS: tl.constexpr,
     BLOCK_C: tl.constexpr,

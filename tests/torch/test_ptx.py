@@ -11,11 +11,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from frcnn.backends.torch import launch
+from frcnn.backends.torch import launch, tiles
 
 TYPES = {"float32": ("*fp32", False), "float16": ("*fp16", False), "bfloat16": ("*i16", True)}
-TILES = {"project": {"ROIS": 128}, "gather": {"ROIS": 1, "CELLS": 8, "BLOCK_C": 64}}
-BIN_TILE = {"BINS": 1, "BLOCK_C": 128}
+TILES = {"project": {"ROIS": 128}, "gather": {"KIND": "", "ROIS": 1, "CELLS": 8, "BLOCK_C": 64}}
+BIN_TILE = {"KIND": "", "BINS": 1, "BLOCK_C": 128}
 
 # An instruction on floating-point numbers, from its name to its last type.
 FLOATING = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z]\w*(?:[.:]\w+)*\.(?:f16|f32|f64|bf16)(?:\.\w+)*)\s", re.MULTILINE)
@@ -46,7 +46,11 @@ def variants():
         yield "gather", type_name, {"CAFFE": flag, **TILES["gather"]}
         for with_argmax in (False, True):
             yield "forward", type_name, {"CAFFE": flag, "WITH_ARGMAX": with_argmax, **BIN_TILE}
-            yield "forward", type_name, {"CAFFE": flag, "WITH_ARGMAX": with_argmax, "BINS": 16, "BLOCK_C": 8}
+            yield (
+                "forward",
+                type_name,
+                {"CAFFE": flag, "WITH_ARGMAX": with_argmax, **BIN_TILE, "BINS": 16, "BLOCK_C": 8},
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +77,30 @@ def test_the_check_would_see_a_fused_product():
     source = ASTSource(kernel, signature | dict.fromkeys(constants, "constexpr"), constants)
     text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
     assert not all(EXACT.match(instruction) for instruction in set(FLOATING.findall(text)))
+
+
+def tuned():
+    """Every tile that tuning tries, with the kernel that may have it."""
+    for name, configs in (("forward", tiles.BINS), ("scatter", tiles.BINS), ("gather", tiles.CELLS)):
+        for config in configs:
+            yield pytest.param(name, config, id=f"{name}, {config}")
+
+
+@pytest.mark.parametrize(("name", "config"), list(tuned()))
+def test_every_tile_compiles_and_reads_maps_with_channels_last_by_the_vector(name, config):
+    """As Triton sees a call with 512 channels, one after the other: every pointer and stride is a multiple of 16."""
+    kernel = getattr(launch.kernels(False), name)
+    given = {"BF16": False, "CAFFE": False, "WITH_ARGMAX": True, "KIND": "", **config.kwargs}
+    constants = {key: value for key, value in given.items() if key in kernel.arg_names}
+    constants |= dict.fromkeys({"in_c", "out_c", "grad_c", "arg_c", "to_c"} & set(kernel.arg_names), 1)
+    pointers = {"features": "*fp32", "grad": "*fp32", "output": "*fp32", "rois": "*i32", "argmax": "*i32"}
+    types = {**pointers, "grad_features": "*fp32", **dict.fromkeys(constants, "constexpr")}
+    signature = {argument: types.get(argument, "i32") for argument in kernel.arg_names}
+    kept_from = {param.name for param in kernel.params if param.do_not_specialize}
+    multiples = [place for place, name in enumerate(kernel.arg_names) if name not in kept_from | set(constants)]
+    source = ASTSource(kernel, signature, constants, {(place,): [["tt.divisibility", 16]] for place in multiples})
+    options = {"enable_fp_fusion": False, "num_warps": config.num_warps}
+    text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+    others, channels = (config.kwargs[key] for key in ("BINS" if "BINS" in config.kwargs else "CELLS", "BLOCK_C"))
+    vector = min(4, channels, others * channels // (32 * config.num_warps))
+    assert vector == 1 or f"ld.global.v{vector}.b32" in text

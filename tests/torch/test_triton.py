@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from frcnn import reference
 from frcnn.backends import Missing, UnavailableBackend
-from frcnn.backends.torch import launch
+from frcnn.backends.torch import launch, tiles
 from frcnn.backends.torch.backend import TorchTritonBackend
 from frcnn.conformance.cases import DTYPES
 from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, gradients, long_poolings, poolings
@@ -131,7 +131,7 @@ def test_more_than_one_program_gives_the_same(monkeypatch):
     boxes = torch.from_numpy(rows.astype(np.float32))
     whole = launch.forward(input, boxes, 3, 2, 0.9, "exact", True, True)
     back = launch.backward(whole[0], whole[1], boxes, input.shape, 0.9, "exact", True)
-    monkeypatch.setattr(launch, "_INTERPRETED_TILE", 64)
+    monkeypatch.setattr(tiles, "_INTERPRETED", 64)
     parts = launch.forward(input, boxes, 3, 2, 0.9, "exact", True, True)
     assert torch.equal(parts[0], whole[0])
     assert torch.equal(parts[1], whole[1])
