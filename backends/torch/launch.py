@@ -70,12 +70,15 @@ def forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, w
     if validate and bool((rois[:, 0] < 0).any()):
         raise ValueError(first_unusable(boxes, spatial_scale, N))
     if output.numel():
+        caffe = profile == "caffe-2015"
+        table = spans(rois, (H, W), (pooled_height, pooled_width), caffe, of_cells=False)
         with _code_for(input) as code:
             run, tile = tiles.over_bins(code.forward, shape, _interprets(input), _channels_last(output))
             run(
-                *(_bits(input), rois, _bits(output), argmax, shape[0], C, H, W, pooled_height, pooled_width),
+                *(_bits(input), rois, table, _bits(output), argmax),
+                *(shape[0], C, H, W, pooled_height, pooled_width),
                 *(*input.stride(), *output.stride()),
-                CAFFE=profile == "caffe-2015",
+                CAFFE=caffe,
                 BF16=input.dtype is torch.bfloat16,
                 WITH_ARGMAX=with_argmax,
                 **tile,
@@ -100,6 +103,9 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, determinis
     if total.numel() and grad.numel():
         caffe = profile == "caffe-2015"
         rois = project(boxes, spatial_scale, N, drop_malformed=caffe)
+        table = rois.new_empty(0)
+        if deterministic or caffe:
+            table = spans(rois, (H, W), grad.shape[2:], caffe, of_cells=True)
         sizes = (grad.shape[0], C, H, W, *grad.shape[2:])
         strides = (*grad.stride(), *argmax.stride(), total.stride(0), total.stride(1), total.stride(3))
         on = _interprets(grad), _channels_last(argmax)
@@ -109,7 +115,7 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, determinis
             else:
                 run, tile = tiles.over_bins(code.scatter, grad.shape, *on)
             run(
-                *(_bits(grad), argmax, rois, total, *sizes, *strides),
+                *(_bits(grad), argmax, rois, table, total, *sizes, *strides),
                 CAFFE=caffe,
                 BF16=grad.dtype is torch.bfloat16,
                 **tile,
@@ -133,6 +139,26 @@ def project(boxes, spatial_scale, images, drop_malformed=False):
                 enable_fp_fusion=False,
             )
     return rois
+
+
+def spans(rois, size, output_size, caffe, *, of_cells):
+    """The cells of every bin of rois (R, 5): (R, P_h + P_w, 2) int32; of_cells, the bins of every cell: (R, H + W, 2).
+
+    Along one axis each, a first and an end: for rows, then for columns.
+    """
+    R, (H, W), (P_h, P_w) = rois.shape[0], size, output_size
+    table = rois.new_empty((R, H + W if of_cells else P_h + P_w, 2))
+    pairs = table.numel() // 2
+    with _code_for(rois) as code:
+        ITEMS = tiles.power_of_two(pairs, 2**16 if _interprets(rois) else 256)
+        code.spans[(triton.cdiv(pairs, ITEMS),)](
+            *(rois, table, R, H, W, P_h, P_w),
+            OF_CELLS=of_cells,
+            CAFFE=caffe,
+            ITEMS=ITEMS,
+            enable_fp_fusion=False,
+        )
+    return table
 
 
 def _check_types(**tensors):

@@ -1,4 +1,4 @@
-"""RoI pooling in Triton: projection, forward, and two ways to run Eq. 4 backward. Device code only; launch.py calls it.
+"""RoI pooling in Triton: projection, grid, forward, Eq. 4 backward in two ways. Device code only; launch.py calls it.
 
 Symbols as in spec/roi-pool.md: N images, C channels, map H x W; R RoIs; output grid P_h x P_w. A tile is
 [BINS, BLOCK_C] (the bins of all RoIs counted through, times channels) or [ROIS, CELLS, BLOCK_C] (RoIs, times cells of
@@ -7,10 +7,14 @@ on the map is five int32: image, r, c, h, w; image -1 where it must not be poole
 
 Bytes moved, with s the size of a feature and A the mean number of cells in a sub-window:
     project    reads 5 R s_boxes; writes 20 R.
+    spans      reads 20 R; writes 8 R (P_h + P_w) for forward, 8 R (H + W) for backward.
     forward    reads A R P_h P_w C s, mostly from the cache (the map itself is N C H W s), and 20 a bin and tile;
                writes R P_h P_w C (s + 4), the 4 being the argmax, absent without it.
     scatter    reads R P_h P_w C (s + 4); adds 4 atomically for each winner, into 4 N C H W zeros.
-    gather     reads C (s + 4) for each bin that meets a tile of cells, and 20 R a tile; writes 4 N C H W once.
+    gather     reads C (s + 4) for each bin that meets a tile of cells, 4 R a tile and 16 a RoI of its image and cell;
+               writes 4 N C H W once.
+A division is some hundred instructions on a GPU, as much as all else that a sub-window of a few cells needs. So spans
+divides once for each RoI and row or column, not forward and gather for each block of channels.
 
 C is not kept from being specialised: where 16 divides it no vector reaches past it, and with channels last a thread
 reads and writes four at a time.
@@ -91,24 +95,68 @@ def project(
     tl.store(out + 4, tl.maximum(x2 - x1 + 1, 1), mask=here)
 
 
-@triton.jit
-def bin_edges(p, n, P, CAFFE: tl.constexpr):
-    """First and end of bin p of P over extent n, counted from the RoI's first cell. Clause roi-pool.grid."""
-    if CAFFE:
-        size = tl.div_rn(tl.cast(n, tl.float32), tl.cast(P, tl.float32))
-        first = tl.floor(tl.cast(p, tl.float32) * size).to(tl.int32)
-        end = tl.ceil(tl.cast(p + 1, tl.float32) * size).to(tl.int32)
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
+def spans(
+    rois,
+    table,
+    R,
+    H,
+    W,
+    P_h,
+    P_w,
+    OF_CELLS: tl.constexpr,
+    CAFFE: tl.constexpr,
+    ITEMS: tl.constexpr,
+):
+    """Which cells are in a bin, and the reverse, along one axis: pairs of a first and an end, for rows, then columns.
+
+    Not OF_CELLS, table is (R, P_h + P_w, 2): the cells of each row of bins, then of each column, cut to the map.
+    OF_CELLS, it is (R, H + W, 2): the bins that hold each row of cells, then each column. Pairs of a RoI that must not
+    be pooled are empty. Clauses: roi-pool.grid, roi-pool.clip, roi-pool.backward-dropped.
+    """
+    high, wide = P_h, P_w
+    if OF_CELLS:
+        high, wide = H, W
+    at = tl.cast(tl.program_id(0), tl.int64) * ITEMS + tl.arange(0, ITEMS)
+    i, k = at // (high + wide), (at % (high + wide)).to(tl.int32)
+    there, in_rows = i < R, k < high
+    k = tl.where(in_rows, k, k - high)
+    cells, bins = tl.where(in_rows, H, W), tl.where(in_rows, P_h, P_w)
+    roi = rois + i * 5
+    usable = tl.load(roi, mask=there, other=-1) >= 0
+    start = tl.load(roi + tl.where(in_rows, 1, 2), mask=there, other=0)
+    extent = tl.load(roi + tl.where(in_rows, 3, 4), mask=there, other=1)
+    if OF_CELLS:
+        usable = usable & (k >= start) & (k < start + extent)
+        y = tl.where(usable, k - start, 0)
+        if CAFFE:  # the bins that float32 division finds for the cell, not always those it was in
+            size = tl.div_rn(tl.cast(extent, tl.float32), tl.cast(bins, tl.float32))
+            first = tl.floor(tl.div_rn(tl.cast(y, tl.float32), size)).to(tl.int32)
+            end = tl.ceil(tl.div_rn(tl.cast(y + 1, tl.float32), size)).to(tl.int32)
+        else:  # bin p holds offset y where floor(y P / extent) <= p < ceil((y + 1) P / extent)
+            before = tl.cast(y, tl.int64) * bins
+            first = (before // extent).to(tl.int32)
+            end = ((before + bins + extent - 1) // extent).to(tl.int32)
+        end = tl.minimum(end, bins)
     else:
-        start = tl.cast(p, tl.int64) * n
-        first = (start // P).to(tl.int32)
-        end = ((start + n + P - 1) // P).to(tl.int32)
-    return first, end
+        if CAFFE:
+            size = tl.div_rn(tl.cast(extent, tl.float32), tl.cast(bins, tl.float32))
+            first = tl.floor(tl.cast(k, tl.float32) * size).to(tl.int32)
+            end = tl.ceil(tl.cast(k + 1, tl.float32) * size).to(tl.int32)
+        else:
+            before = tl.cast(k, tl.int64) * extent
+            first = (before // bins).to(tl.int32)
+            end = ((before + extent + bins - 1) // bins).to(tl.int32)
+        first, end = tl.maximum(start + first, 0), tl.minimum(start + end, cells)
+    tl.store(table + 2 * at, first, mask=there)
+    tl.store(table + 2 * at + 1, tl.where(usable, end, first), mask=there)
 
 
 @triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
 def forward(
     features,
     rois,
+    table,
     output,
     argmax,
     R,
@@ -132,25 +180,20 @@ def forward(
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Pool features into output and, WITH_ARGMAX, argmax.
+    """Pool features into output and, WITH_ARGMAX, argmax; table is spans', not OF_CELLS.
 
-    Clauses: roi-pool.grid, roi-pool.clip, roi-pool.empty, roi-pool.max, roi-pool.argmax, roi-pool.argmax-optional,
-    roi-pool.tie, roi-pool.nan, roi-pool.infinity, roi-pool.unchecked.
+    Clauses: roi-pool.empty, roi-pool.max, roi-pool.argmax, roi-pool.argmax-optional, roi-pool.tie, roi-pool.nan,
+    roi-pool.infinity, roi-pool.unchecked.
     """
     b = tl.program_id(0) * BINS + tl.arange(0, BINS)
     i, p, q = b // (P_h * P_w), b // P_w % P_h, b % P_w
     there = i < R
-    roi = rois + tl.cast(i, tl.int64) * 5
-    image = tl.load(roi, mask=there, other=-1)
-    r = tl.load(roi + 1, mask=there, other=0)
-    c = tl.load(roi + 2, mask=there, other=0)
-    h = tl.load(roi + 3, mask=there, other=1)
-    w = tl.load(roi + 4, mask=there, other=1)
-    top, bottom = bin_edges(p, h, P_h, CAFFE)
-    left, right = bin_edges(q, w, P_w, CAFFE)
-    top, bottom = tl.maximum(r + top, 0), tl.minimum(r + bottom, H)
-    left, right = tl.maximum(c + left, 0), tl.minimum(c + right, W)
-    filled = (image >= 0) & (top < bottom) & (left < right)
+    image = tl.load(rois + tl.cast(i, tl.int64) * 5, mask=there, other=-1)
+    of_roi = table + tl.cast(i, tl.int64) * (2 * (P_h + P_w))
+    of_rows, of_columns = of_roi + 2 * p, of_roi + 2 * (P_h + q)
+    top, bottom = tl.load(of_rows, mask=there, other=0), tl.load(of_rows + 1, mask=there, other=0)
+    left, right = tl.load(of_columns, mask=there, other=0), tl.load(of_columns + 1, mask=there, other=0)
+    filled = (top < bottom) & (left < right)
     rows = tl.reduce(tl.where(filled, bottom - top, 0), 0, tl.standard._elementwise_max)
     columns = tl.reduce(tl.where(filled, right - left, 0), 0, tl.standard._elementwise_max)
 
@@ -199,6 +242,7 @@ def scatter(
     grad,
     argmax,
     rois,
+    table,
     grad_features,
     R,
     C,
@@ -223,33 +267,25 @@ def scatter(
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """Add every output's gradient to its argmax in float32 zeros, in no particular order. Clause roi-pool.backward."""
+    """Add every output's gradient to its argmax in float32 zeros, in no particular order.
+
+    table is spans', OF_CELLS; only CAFFE reads it. Clauses: roi-pool.backward, roi-pool.backward-dropped.
+    """
     b = tl.program_id(0) * BINS + tl.arange(0, BINS)
     i, p, q = b // (P_h * P_w), b // P_w % P_h, b % P_w
     there = i < R
-    roi = rois + tl.cast(i, tl.int64) * 5
-    image = tl.load(roi, mask=there, other=-1)
+    image = tl.load(rois + tl.cast(i, tl.int64) * 5, mask=there, other=-1)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     mask = (image >= 0)[:, None] & (channel < C)[None, :]
     channel = tl.cast(channel, tl.int64)[None, :]
     i, p, q = tl.cast(i, tl.int64)[:, None], tl.cast(p, tl.int64)[:, None], tl.cast(q, tl.int64)[:, None]
     cell = tl.load(argmax + (i * arg_r + channel * arg_c + p * arg_h + q * arg_w), mask=mask, other=-1)
     mask = mask & (cell >= 0) & (cell < H * W)
-    if CAFFE:  # roi-pool.backward-dropped: the bins that float32 division finds for the cell
-        r = tl.load(roi + 1, mask=there, other=0)[:, None]
-        c = tl.load(roi + 2, mask=there, other=0)[:, None]
-        h = tl.load(roi + 3, mask=there, other=1)[:, None]
-        w = tl.load(roi + 4, mask=there, other=1)[:, None]
-        y, x = cell // W - r, cell % W - c
-        bin_h = tl.div_rn(tl.cast(h, tl.float32), tl.cast(P_h, tl.float32))
-        bin_w = tl.div_rn(tl.cast(w, tl.float32), tl.cast(P_w, tl.float32))
-        p, q = tl.cast(p, tl.float32), tl.cast(q, tl.float32)
-        mask = mask & (y >= 0) & (y < h) & (x >= 0) & (x < w)
-        mask = mask & (tl.floor(tl.div_rn(tl.cast(y, tl.float32), bin_h)) <= p)
-        mask = mask & (p < tl.ceil(tl.div_rn(tl.cast(y + 1, tl.float32), bin_h)))
-        mask = mask & (tl.floor(tl.div_rn(tl.cast(x, tl.float32), bin_w)) <= q)
-        mask = mask & (q < tl.ceil(tl.div_rn(tl.cast(x + 1, tl.float32), bin_w)))
-        p, q = tl.cast(p, tl.int64), tl.cast(q, tl.int64)
+    if CAFFE:  # roi-pool.backward-dropped
+        of_row = table + 2 * (i * (H + W) + cell // W)
+        of_column = table + 2 * (i * (H + W) + H + cell % W)
+        mask = mask & (tl.load(of_row, mask=mask, other=0) <= p) & (p < tl.load(of_row + 1, mask=mask, other=0))
+        mask = mask & (tl.load(of_column, mask=mask, other=0) <= q) & (q < tl.load(of_column + 1, mask=mask, other=0))
     value = tl.load(grad + (i * grad_r + channel * grad_c + p * grad_h + q * grad_w), mask=mask, other=0)
     if BF16:
         value = (value.to(tl.int32) << 16).to(tl.float32, bitcast=True)
@@ -262,6 +298,7 @@ def gather(
     grad,
     argmax,
     rois,
+    table,
     grad_features,
     R,
     C,
@@ -289,8 +326,8 @@ def gather(
 ):
     """Sum up, cell by cell, the gradients of the outputs whose argmax it is: ROIS RoIs at a time, in one order.
 
-    An argmax outside its own bin, which no forward pass writes, is never met here; scatter would add it.
-    Clauses: roi-pool.backward, roi-pool.backward-sum, roi-pool.repeatable.
+    table is spans', OF_CELLS. An argmax outside its own bin, which no forward pass writes, is never met here; scatter
+    would add it. Clauses: roi-pool.backward, roi-pool.backward-dropped, roi-pool.backward-sum, roi-pool.repeatable.
     """
     tiles = (H * W + CELLS - 1) // CELLS
     image, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
@@ -305,35 +342,24 @@ def gather(
     for block in range(0, R, ROIS):
         i = block + tl.arange(0, ROIS)
         there = i < R
-        roi = rois + tl.cast(i, tl.int64) * 5
-        here = there & (tl.load(roi, mask=there, other=-1) == image)
-        h = tl.load(roi + 3, mask=here, other=1)[:, None]
-        w = tl.load(roi + 4, mask=here, other=1)[:, None]
-        y = row - tl.load(roi + 1, mask=here, other=0)[:, None]
-        x = column - tl.load(roi + 2, mask=here, other=0)[:, None]
-        within = here[:, None] & in_map & (y >= 0) & (y < h) & (x >= 0) & (x < w)
-        found = tl.reduce(tl.where(within, 1, 0), 1, tl.standard._elementwise_max)
-        if tl.reduce(found, 0, tl.standard._elementwise_max) > 0:
-            if CAFFE:  # roi-pool.backward-dropped: the bins that float32 division finds for the cell
-                bin_h = tl.div_rn(tl.cast(h, tl.float32), tl.cast(P_h, tl.float32))
-                bin_w = tl.div_rn(tl.cast(w, tl.float32), tl.cast(P_w, tl.float32))
-                p_first = tl.floor(tl.div_rn(tl.cast(tl.where(within, y, 0), tl.float32), bin_h)).to(tl.int64)
-                q_first = tl.floor(tl.div_rn(tl.cast(tl.where(within, x, 0), tl.float32), bin_w)).to(tl.int64)
-                p_end = tl.ceil(tl.div_rn(tl.cast(tl.where(within, y + 1, 0), tl.float32), bin_h)).to(tl.int64)
-                q_end = tl.ceil(tl.div_rn(tl.cast(tl.where(within, x + 1, 0), tl.float32), bin_w)).to(tl.int64)
-            else:  # bin p holds offset y where floor(y P / h) <= p < ceil((y + 1) P / h)
-                y_times, x_times = tl.cast(y, tl.int64) * P_h, tl.cast(x, tl.int64) * P_w
-                p_first, p_end = y_times // h, (y_times + P_h + h - 1) // h
-                q_first, q_end = x_times // w, (x_times + P_w + w - 1) // w
-            high = tl.where(within, tl.minimum(p_end, P_h) - p_first, 0).to(tl.int32)  # bins that hold the cell
-            wide = tl.where(within, tl.minimum(q_end, P_w) - q_first, 0).to(tl.int32)
-            highest = tl.reduce(high, 1, tl.standard._elementwise_max)
-            widest = tl.reduce(wide, 1, tl.standard._elementwise_max)
+        here = there & (tl.load(rois + tl.cast(i, tl.int64) * 5, mask=there, other=-1) == image)
+        of_image = here[:, None] & in_map
+        of_roi = table + (tl.cast(i, tl.int64) * (2 * (H + W)))[:, None]
+        of_row, of_column = of_roi + 2 * row, of_roi + 2 * (H + column)
+        p_first, q_first = tl.load(of_row, mask=of_image, other=0), tl.load(of_column, mask=of_image, other=0)
+        high = tl.load(of_row + 1, mask=of_image, other=0) - p_first  # bins that hold the cell: high x wide
+        wide = tl.load(of_column + 1, mask=of_image, other=0) - q_first
+        high = tl.where(wide > 0, high, 0)
+        wide = tl.where(high > 0, wide, 0)
+        highest = tl.reduce(tl.reduce(high, 1, tl.standard._elementwise_max), 0, tl.standard._elementwise_max)
+        if highest > 0:
+            widest = tl.reduce(tl.reduce(wide, 1, tl.standard._elementwise_max), 0, tl.standard._elementwise_max)
+            p_from, q_from = tl.cast(p_first, tl.int64), tl.cast(q_first, tl.int64)
             at_roi, own = tl.cast(i, tl.int64)[:, None], channel[None, None, :]
-            grad_at = grad + ((at_roi * grad_r + p_first * grad_h + q_first * grad_w)[:, :, None] + own * grad_c)
-            argmax_at = argmax + ((at_roi * arg_r + p_first * arg_h + q_first * arg_w)[:, :, None] + own * arg_c)
-            for p in range(0, tl.reduce(highest, 0, tl.standard._elementwise_max)):
-                for q in range(0, tl.reduce(widest, 0, tl.standard._elementwise_max)):
+            grad_at = grad + ((at_roi * grad_r + p_from * grad_h + q_from * grad_w)[:, :, None] + own * grad_c)
+            argmax_at = argmax + ((at_roi * arg_r + p_from * arg_h + q_from * arg_w)[:, :, None] + own * arg_c)
+            for p in range(0, highest):
+                for q in range(0, widest):
                     mask = ((p < high) & (q < wide))[:, :, None] & in_channel
                     winner = tl.load(argmax_at + (p * arg_h + q * arg_w), mask=mask, other=-1)
                     hit = mask & (winner == cell[:, :, None])
