@@ -94,7 +94,7 @@ def tuned():
 
 
 @pytest.mark.parametrize(("name", "config"), list(tuned()))
-def test_every_tile_compiles_and_reads_maps_with_channels_last_by_the_vector(name, config):
+def test_every_tile_compiles_reads_channels_last_by_the_vector_and_divides_no_int64(name, config):
     """As Triton sees a call with 512 channels, one after the other: every pointer and stride is a multiple of 16."""
     kernel = getattr(launch.kernels(False), name)
     given = {"BF16": False, "CAFFE": False, "WITH_ARGMAX": True, "KIND": "", **config.kwargs}
@@ -118,3 +118,4 @@ def test_every_tile_compiles_and_reads_maps_with_channels_last_by_the_vector(nam
     others, channels = (config.kwargs[key] for key in ("BINS" if "BINS" in config.kwargs else "CELLS", "BLOCK_C"))
     vector = min(4, channels, others * channels // (32 * config.num_warps))
     assert vector == 1 or f"ld.global.v{vector}.b32" in text
+    assert not re.search(r"(div|rem)\.[su]64", text)  # some hundred instructions each, a call in the machine's code
