@@ -17,24 +17,26 @@ import triton
 LEAST = 2**20  # outputs that are worth measuring for; a minibatch of network L has 3 million
 _INTERPRETED = 2**16  # elements: few programs, each of NumPy arrays that stay in the processor's cache
 
-# Sub-windows, channels, warps. Programs of one block of channels follow each other, so with few channels all of a map's
-# block stays in the first-level cache while every RoI is pooled from it; with many, a warp reads whole lines.
-# Sub-windows differ in size and a tile takes the largest one's time, but neighbours of one RoI are nearly alike.
+# Sub-windows, channels, warps. With few channels, a map's block of them stays in the first-level cache while every RoI
+# is pooled from it, since the programs of one block follow each other; with many, a warp reads whole lines. One warp
+# with eight or sixteen numbers a thread issues far fewer instructions than four with one. Sub-windows differ in size
+# and a tile takes the largest one's time, but neighbours of one RoI are nearly alike.
 BINS = [
     triton.Config({"BINS": bins, "BLOCK_C": channels}, num_warps=warps)
     for bins, channels, warps in (
-        *((1, 64, 1), (1, 128, 1), (1, 128, 4), (1, 256, 2), (1, 512, 4)),
-        *((2, 64, 1), (4, 32, 1), (8, 16, 1), (4, 64, 2), (8, 32, 2), (16, 16, 2)),
-        *((8, 64, 4), (16, 32, 4), (32, 16, 4)),
-        *((32, 4, 1), (64, 1, 1), (64, 2, 2), (64, 4, 4)),  # for maps whose channels come first
+        *((1, 128, 1), (1, 256, 1), (1, 256, 2), (1, 512, 1), (1, 512, 2), (1, 512, 4)),
+        *((2, 64, 1), (2, 128, 1), (2, 256, 1), (4, 32, 1), (4, 64, 1)),
+        *((8, 16, 1), (8, 32, 1), (16, 16, 1), (16, 16, 2), (16, 32, 1)),
+        *((32, 4, 1), (64, 1, 1), (64, 4, 2), (128, 1, 1), (128, 4, 4)),  # for maps whose channels come first
     )
 ]
 # Cells of the map, channels, warps; always one RoI at a time, since most RoIs pass by a tile.
 CELLS = [
     triton.Config({"ROIS": 1, "CELLS": cells, "BLOCK_C": channels}, num_warps=warps)
     for cells, channels, warps in (
-        *((1, 128, 1), (1, 512, 4), (2, 64, 1), (2, 256, 4), (4, 64, 2), (4, 128, 4), (8, 32, 2), (8, 64, 4)),
-        *((16, 32, 4), (16, 64, 4), (32, 8, 2), (64, 4, 2), (128, 1, 4)),
+        *((1, 128, 1), (1, 256, 1), (1, 512, 1), (1, 512, 2), (2, 64, 1), (2, 256, 1)),
+        *((4, 64, 1), (4, 128, 1), (8, 64, 1), (8, 64, 4), (32, 32, 1)),
+        *((32, 8, 1), (64, 4, 1), (128, 1, 1), (128, 4, 4)),  # for maps whose channels come first
     )
 ]
 
