@@ -1,6 +1,7 @@
 """A benchmark's results as tables, each figure beside the others' and the machine's own limit."""
 
 from frcnn.benchmarks.growth import WORDS
+from frcnn.benchmarks.measure import TOO_LARGE
 from frcnn.benchmarks.rounds import Timing
 
 
@@ -20,11 +21,14 @@ def _head(found):
         f"{library}: " + ", ".join(f"{name} {version}" for name, version in names.items())
         for library, names in found["versions"].items()
     ]
+    taking = "the cases take turns"
+    if not found.get("cases_in_turn"):
+        alone = f"where results have {TOO_LARGE / 1e9:.1f} GB or more, one comes after the other"
+        taking = f"the libraries take turns ({alone})"
     lines = [
         f"machine: {machine}",
-        f"device: {found.get('device', 'cpu')}; threads: {found['threads']}; rounds: {found['rounds']}, in which "
-        f"{'the cases' if found.get('cases_in_turn') else 'the libraries'} take turns; "
-        f"commit: {found['commit'] or 'unknown'}",
+        f"device: {found.get('device', 'cpu')}; threads: {found['threads']}; "
+        f"rounds: {found['rounds']}, in which {taking}; commit: {found['commit'] or 'unknown'}",
         f"copy bandwidth, bytes read and written: {found['copy_bytes_a_second'] / 1e9:.1f} GB/s",
         *versions,
     ]
