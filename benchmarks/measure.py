@@ -74,8 +74,7 @@ def rows_of_case(case, mode, workers, file, rounds):
                 lacking[worker.name] = why
         if len(able) > 1:
             agreement = _agreement(able, file.parent)
-        if able:
-            timings |= zip((worker.name for worker in able), turns.interleaved(able, rounds), strict=True)
+        timings |= zip((worker.name for worker in able), turns.interleaved(able, rounds), strict=True)
         for worker in able:
             worker.release()
     return [
@@ -94,7 +93,7 @@ def rows_of_library(cases, mode, workers, file, rounds):
             lacks = worker.prepare(file, mode)
         lacking.append(lacks)
     able = [worker for worker, lacks in zip(workers, lacking, strict=True) if not lacks]
-    timings = iter(turns.interleaved(able, rounds) if able else ())
+    timings = iter(turns.interleaved(able, rounds))
     for worker in able:
         worker.release()
     return [

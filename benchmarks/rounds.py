@@ -32,7 +32,7 @@ def interleaved(workers, rounds):
     """Timings of workers that are prepared, in their order; the first of a round is another one each time."""
     timed = [(worker, _calls(worker), Timing()) for worker in workers]
     for number in range(WARM_UP + rounds):
-        first = number % len(timed)
+        first = number % max(len(timed), 1)
         for worker, calls, timing in timed[first:] + timed[:first]:
             time.sleep(PAUSE)
             seconds = worker.time(calls)

@@ -150,7 +150,7 @@ def spans(rois, size, output_size, caffe, *, of_cells):
     table = rois.new_empty((R, H + W if of_cells else P_h + P_w, 2))
     pairs = table.numel() // 2
     with _code_for(rois) as code:
-        ITEMS = tiles.power_of_two(pairs, 2**16 if _interprets(rois) else 256)
+        ITEMS = tiles.power_of_two(pairs, tiles.INTERPRETED if _interprets(rois) else 256)
         code.spans[(triton.cdiv(pairs, ITEMS),)](
             *(rois, table, R, H, W, P_h, P_w),
             OF_CELLS=of_cells,

@@ -15,7 +15,7 @@ import functools
 import triton
 
 LEAST = 2**20  # outputs that are worth measuring for; a minibatch of network L has 3 million
-_INTERPRETED = 2**16  # elements: few programs, each of NumPy arrays that stay in the processor's cache
+INTERPRETED = 2**16  # elements: few programs, each of NumPy arrays that stay in the processor's cache
 
 # Sub-windows, channels, warps. With few channels, a map's block of them stays in the first-level cache while every RoI
 # is pooled from it, since the programs of one block follow each other; with many, a warp reads whole lines. One warp
@@ -45,7 +45,7 @@ def over_bins(kernel, shape, interpreted, channels_last):
     """`kernel` to be launched over outputs of this shape (R, C, P_h, P_w): what launches it, and its constants."""
     R, C, P_h, P_w = shape
     bins = R * P_h * P_w
-    if bins > 2**31 - _INTERPRETED:  # the last tile counts past the end
+    if bins > 2**31 - INTERPRETED:  # the last tile counts past the end
         raise NotImplementedError(f"the Triton kernels count sub-windows in int32; {R} x {P_h} x {P_w} are too many")
 
     def grid(tile):
@@ -53,7 +53,7 @@ def over_bins(kernel, shape, interpreted, channels_last):
 
     if not interpreted and bins * C >= LEAST:
         return _tuned(kernel)[grid], {"KIND": _kind(bins * C, channels_last)}
-    most = _INTERPRETED if interpreted else 128
+    most = INTERPRETED if interpreted else 128
     BLOCK_C = power_of_two(C, most)
     return kernel[grid], {"KIND": "", "BINS": power_of_two(bins, most // BLOCK_C), "BLOCK_C": BLOCK_C}
 
@@ -67,7 +67,7 @@ def over_cells(kernel, size, outputs, interpreted, channels_last):
 
     if not interpreted and outputs >= LEAST:
         return _tuned(kernel)[grid], {"KIND": _kind(outputs, channels_last)}
-    most, channels = (_INTERPRETED, _INTERPRETED) if interpreted else (512, 64)
+    most, channels = (INTERPRETED, INTERPRETED) if interpreted else (512, 64)
     BLOCK_C = power_of_two(C, channels)
     CELLS = power_of_two(H * W, most // BLOCK_C)
     ROIS = most // (CELLS * BLOCK_C) if interpreted else 1  # interpreted, each pass costs the same

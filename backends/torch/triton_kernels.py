@@ -128,25 +128,24 @@ def spans(
     extent = tl.load(roi + tl.where(in_rows, 3, 4), mask=there, other=1)
     if OF_CELLS:
         usable = usable & (k >= start) & (k < start + extent)
-        y = tl.where(usable, k - start, 0)
-        if CAFFE:  # the bins that float32 division finds for the cell, not always those it was in
-            size = tl.div_rn(tl.cast(extent, tl.float32), tl.cast(bins, tl.float32))
-            first = tl.floor(tl.div_rn(tl.cast(y, tl.float32), size)).to(tl.int32)
-            end = tl.ceil(tl.div_rn(tl.cast(y + 1, tl.float32), size)).to(tl.int32)
-        else:  # bin p holds offset y where floor(y P / extent) <= p < ceil((y + 1) P / extent)
-            before = tl.cast(y, tl.int64) * bins
-            first = (before // extent).to(tl.int32)
-            end = ((before + bins + extent - 1) // extent).to(tl.int32)
+        k = tl.where(usable, k - start, 0)
+    if CAFFE:  # float32 divides, so that a cell's bins are not always those it is in: roi-pool.backward-dropped
+        size = tl.div_rn(tl.cast(extent, tl.float32), tl.cast(bins, tl.float32))
+        first, end = tl.cast(k, tl.float32), tl.cast(k + 1, tl.float32)
+        if OF_CELLS:
+            first, end = tl.div_rn(first, size), tl.div_rn(end, size)
+        else:
+            first, end = first * size, end * size
+        first, end = tl.floor(first).to(tl.int32), tl.ceil(end).to(tl.int32)
+    else:  # floor(k a / b) to ceil((k + 1) a / b)
+        a, b = extent, bins
+        if OF_CELLS:
+            a, b = bins, extent
+        before = tl.cast(k, tl.int64) * a
+        first, end = (before // b).to(tl.int32), ((before + a + b - 1) // b).to(tl.int32)
+    if OF_CELLS:
         end = tl.minimum(end, bins)
     else:
-        if CAFFE:
-            size = tl.div_rn(tl.cast(extent, tl.float32), tl.cast(bins, tl.float32))
-            first = tl.floor(tl.cast(k, tl.float32) * size).to(tl.int32)
-            end = tl.ceil(tl.cast(k + 1, tl.float32) * size).to(tl.int32)
-        else:
-            before = tl.cast(k, tl.int64) * extent
-            first = (before // bins).to(tl.int32)
-            end = ((before + extent + bins - 1) // bins).to(tl.int32)
         first, end = tl.maximum(start + first, 0), tl.minimum(start + end, cells)
     tl.store(table + 2 * at, first, mask=there)
     tl.store(table + 2 * at + 1, tl.where(usable, end, first), mask=there)

@@ -27,21 +27,20 @@ EXACT = re.compile(
 )
 
 
-def ptx(kernel, type_name, **constants):
-    """The kernel's PTX for an H100 with features, or their gradients, of this type."""
+def ptx(kernel, type_name="float32", fusion=False, warps=4, multiples=(), **constants):
+    """The kernel's PTX for an H100 with features, or their gradients, of this type.
+
+    multiples: the arguments that Triton is told to be multiples of 16. constants: those that the kernel has count.
+    """
     pointer, bf16 = TYPES[type_name]
-    constants = {"BF16": bf16, **constants} if "BF16" in kernel.arg_names else constants
-    pointers = dict.fromkeys(("boxes", "features", "grad", "output"), pointer)
-    types = {
-        **pointers,
-        **dict.fromkeys(("rois", "table", "argmax"), "*i32"),
-        "grad_features": "*fp32",
-        "scale": "fp32",
-    }
+    constants = {name: value for name, value in ({"BF16": bf16} | constants).items() if name in kernel.arg_names}
+    types = dict.fromkeys(("boxes", "features", "grad", "output"), pointer)
+    types |= dict.fromkeys(("rois", "table", "argmax"), "*i32") | {"grad_features": "*fp32", "scale": "fp32"}
     signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in kernel.arg_names}
-    source = ASTSource(kernel, signature, constants)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
-    return compiled.asm["ptx"]
+    hints = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in multiples}
+    source = ASTSource(kernel, signature, constants, hints)
+    options = {"enable_fp_fusion": fusion, "num_warps": warps}
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
 
 
 def variants():
@@ -53,11 +52,8 @@ def variants():
         yield "gather", type_name, {"CAFFE": flag, **TILES["gather"]}
         for with_argmax in (False, True):
             yield "forward", type_name, {"CAFFE": flag, "WITH_ARGMAX": with_argmax, **BIN_TILE}
-            yield (
-                "forward",
-                type_name,
-                {"CAFFE": flag, "WITH_ARGMAX": with_argmax, **BIN_TILE, "BINS": 16, "BLOCK_C": 8},
-            )
+            few = {**BIN_TILE, "BINS": 16, "BLOCK_C": 8}
+            yield "forward", type_name, {"CAFFE": flag, "WITH_ARGMAX": with_argmax, **few}
 
 
 @pytest.fixture(autouse=True)
@@ -78,11 +74,7 @@ def test_a_variant_compiles_and_fuses_and_approximates_nothing(name, type_name, 
 
 def test_the_check_would_see_a_fused_product():
     """With fusion allowed, project's size - floor(size) takes the product of the projection into an fma."""
-    kernel = launch.kernels(False).project
-    signature = dict.fromkeys(kernel.arg_names, "i32") | {"boxes": "*fp32", "rois": "*i32", "scale": "fp32"}
-    constants = {"BF16": False, "DROP_MALFORMED": False, "ROIS": 128}
-    source = ASTSource(kernel, signature | dict.fromkeys(constants, "constexpr"), constants)
-    text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
+    text = ptx(launch.kernels(False).project, fusion=True, DROP_MALFORMED=False, **TILES["project"])
     assert not all(EXACT.match(instruction) for instruction in set(FLOATING.findall(text)))
 
 
@@ -97,24 +89,11 @@ def tuned():
 def test_every_tile_compiles_reads_channels_last_by_the_vector_and_divides_no_int64(name, config):
     """As Triton sees a call with 512 channels, one after the other: every pointer and stride is a multiple of 16."""
     kernel = getattr(launch.kernels(False), name)
-    given = {"BF16": False, "CAFFE": False, "WITH_ARGMAX": True, "KIND": "", **config.kwargs}
-    constants = {key: value for key, value in given.items() if key in kernel.arg_names}
-    constants |= dict.fromkeys({"in_c", "out_c", "grad_c", "arg_c", "to_c"} & set(kernel.arg_names), 1)
-    pointers = {
-        "features": "*fp32",
-        "grad": "*fp32",
-        "output": "*fp32",
-        "rois": "*i32",
-        "table": "*i32",
-        "argmax": "*i32",
-    }
-    types = {**pointers, "grad_features": "*fp32", **dict.fromkeys(constants, "constexpr")}
-    signature = {argument: types.get(argument, "i32") for argument in kernel.arg_names}
-    kept_from = {param.name for param in kernel.params if param.do_not_specialize}
-    multiples = [place for place, name in enumerate(kernel.arg_names) if name not in kept_from | set(constants)]
-    source = ASTSource(kernel, signature, constants, {(place,): [["tt.divisibility", 16]] for place in multiples})
-    options = {"enable_fp_fusion": False, "num_warps": config.num_warps}
-    text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+    constants = {"CAFFE": False, "WITH_ARGMAX": True, "KIND": "", **config.kwargs}
+    constants |= dict.fromkeys(("in_c", "out_c", "grad_c", "arg_c", "to_c"), 1)
+    kept_from = {param.name for param in kernel.params if param.do_not_specialize or param.is_constexpr}
+    multiples = set(kernel.arg_names) - kept_from - set(constants)
+    text = ptx(kernel, warps=config.num_warps, multiples=multiples, **constants)
     others, channels = (config.kwargs[key] for key in ("BINS" if "BINS" in config.kwargs else "CELLS", "BLOCK_C"))
     vector = min(4, channels, others * channels // (32 * config.num_warps))
     assert vector == 1 or f"ld.global.v{vector}.b32" in text

@@ -91,10 +91,17 @@ def a_cache_of_its_own(tmp_path, monkeypatch):
     tiles._tuned.cache_clear()
 
 
+def launched(kernel, chosen, C=512, total=0):
+    """Launch what was chosen with all that tuning looks at, and zeros for the rest."""
+    run, constants = chosen
+    given = {"C": C, "grad_features": total}
+    run(*(given.get(name, 0) for name in kernel.arg_names[: kernel.arg_names.index("CAFFE")]), **constants)
+
+
 def pool(R, C=512, channels_last=True):
-    run, constants = tiles.over_bins(launch.kernels(False).forward, (R, C, 7, 7), False, channels_last)
-    names = launch.kernels(False).forward.arg_names
-    run(*(C if name == "C" else 0 for name in names[: names.index("CAFFE")]), WITH_ARGMAX=True, **constants)
+    kernel = launch.kernels(False).forward
+    run, constants = tiles.over_bins(kernel, (R, C, 7, 7), False, channels_last)
+    launched(kernel, (run, constants | {"WITH_ARGMAX": True}), C)
 
 
 def test_a_large_call_is_measured_once_for_its_kind_and_then_takes_the_fastest_tile(monkeypatch):
@@ -133,10 +140,8 @@ def test_a_small_call_is_not_measured(monkeypatch):
 def test_what_is_added_to_is_zero_again_after_measuring(monkeypatch):
     kernel, total = launch.kernels(False).scatter, torch.zeros(3)
     gpu = Gpu(kernel, lambda tile: 1, monkeypatch)
-    run, constants = tiles.over_bins(kernel, (2000, 512, 7, 7), False, True)
-    names = kernel.arg_names[: kernel.arg_names.index("CAFFE")]
     for calls in (1, 2):
-        run(*({"C": 512, "grad_features": total}.get(name, 0) for name in names), **constants)
+        launched(kernel, tiles.over_bins(kernel, (2000, 512, 7, 7), False, True), total=total)
         assert total.tolist() == [calls] * 3
     assert len(gpu.launched) == len(tiles.BINS) + 2
 
@@ -145,9 +150,8 @@ def test_gather_is_measured_by_the_outputs_whose_gradients_it_takes(monkeypatch)
     kernel = launch.kernels(False).gather
     gpu = Gpu(kernel, lambda tile: tile["CELLS"], monkeypatch)
     for outputs, measured in ((2**20 - 1, False), (2**20, True)):
-        run, constants = tiles.over_cells(kernel, (2, 512, 38, 57), outputs, False, True)
         before = len(gpu.launched)
-        run(*(512 if name == "C" else 0 for name in kernel.arg_names[: kernel.arg_names.index("CAFFE")]), **constants)
+        launched(kernel, tiles.over_cells(kernel, (2, 512, 38, 57), outputs, False, True))
         assert len(gpu.launched) - before == (len(tiles.CELLS) + 1 if measured else 1)
     grid, constants = gpu.launched[-1]
     assert (constants["CELLS"], constants["ROIS"]) == (1, 1)

@@ -131,7 +131,7 @@ def test_more_than_one_program_gives_the_same(monkeypatch):
     boxes = torch.from_numpy(rows.astype(np.float32))
     whole = launch.forward(input, boxes, 3, 2, 0.9, "exact", True, True)
     back = launch.backward(whole[0], whole[1], boxes, input.shape, 0.9, "exact", True)
-    monkeypatch.setattr(tiles, "_INTERPRETED", 64)
+    monkeypatch.setattr(tiles, "INTERPRETED", 64)
     parts = launch.forward(input, boxes, 3, 2, 0.9, "exact", True, True)
     assert torch.equal(parts[0], whole[0])
     assert torch.equal(parts[1], whole[1])
