@@ -186,11 +186,11 @@ bool backward_range(const Problem& problem, const Roi* rois, const void* grad_ou
   const int64_t bytes = problem.N * cells * C * static_cast<int64_t>(sizeof(Stored));
   const bool past_caches = bytes >= kPastCaches && C % kChannelsInUnit == 0 && aligned(grad_features);
   bool good = true;
-  std::vector<typename Format::Value> sums(static_cast<size_t>((cells + 1) * kChannelsInUnit));
+  std::vector<typename Format::Value> sums;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t image = unit / units_an_image, first_channel = unit % units_an_image * kChannelsInUnit;
     const Given<Stored> given{rois, static_cast<const Stored*>(grad_output), argmax, image, first_channel};
-    std::fill(sums.begin(), sums.end(), typename Format::Value{});
+    sums.assign(static_cast<size_t>((cells + 1) * kChannelsInUnit), typename Format::Value{});
     good = sum_unit<Format, profile>(problem, given, sums.data()) && good;
     write_sums<Format>(problem, sums.data(), std::min(kChannelsInUnit, C - first_channel), past_caches,
                        static_cast<Stored*>(grad_features) + image * cells * C + first_channel);

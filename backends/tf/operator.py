@@ -159,10 +159,7 @@ def _as_output_size(value):
 
 
 def _as_scale(value, boxes_type):
-    """`value` as a float64 tensor, positive and finite in the type that boxes are projected in.
-
-    float64, and not an attribute of the op, which would be rounded to float32. Clause roi-pool.error-scale.
-    """
+    """`value` as a float, positive and finite in the type that boxes are projected in. Clause roi-pool.error-scale."""
     kind = np.float64 if boxes_type == tf.float64 else np.float32
     try:
         with np.errstate(over="ignore", under="ignore"):
@@ -171,4 +168,4 @@ def _as_scale(value, boxes_type):
         raise TypeError(f"spatial_scale must be a number, got {value!r}") from None
     if not (math.isfinite(rounded) and rounded > 0):
         raise ValueError(f"spatial_scale must be positive and finite in {kind.__name__}, got {value!r}")
-    return tf.constant(float(value), tf.float64)
+    return float(value)
