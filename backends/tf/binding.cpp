@@ -172,9 +172,9 @@ absl::Status Invalid(const Pieces&... pieces) {
 // in the benchmark's case A.
 template <typename Work>
 void Share(OpKernelContext* context, int64_t units, double cycles, const Work& work) {
-  constexpr double kCyclesForAHelper = 100000;  // a few times what it takes to wake one
+  constexpr double kCyclesForAHelper = 100000;  // about what it takes to wake one
   constexpr int64_t kPiecesAThread = 16;
-  constexpr int kLooks = 200;  // about as long as being woken takes
+  constexpr int kLooks = 200;  // some tens of microseconds, as being woken takes
   if (units <= 0) return;
   const auto& pool = *context->device()->tensorflow_cpu_worker_threads();
   const int64_t worthwhile = 1 + static_cast<int64_t>(cycles / kCyclesForAHelper);
