@@ -27,7 +27,7 @@ def commit_of_checkout(session: nox.Session) -> dict[str, str]:
 def conformance(session: nox.Session) -> None:
     """Hold every backend to the spec: nox -s conformance -- --profile quick --backend torch"""
     install(session, ".[all]")
-    session.run("frcnn", "conformance", *session.posargs)
+    session.run("frcnn", "conformance", *session.posargs, env=commit_of_checkout(session))
 
 
 @nox.session(name="repro-voc07")

@@ -13,6 +13,7 @@ from frcnn.bench_commands import bench as bench_commands
 from frcnn.data_commands import data as data_commands
 from frcnn.extras import needs
 from frcnn.proposal_commands import proposals as proposal_commands
+from frcnn.report_commands import report as report_commands
 from frcnn.repro_commands import repro as repro_commands
 from frcnn.test_commands import detect as detect_command
 from frcnn.test_commands import test as test_command
@@ -41,7 +42,7 @@ def main() -> None:
 @click.option(
     "--mutants", is_flag=True, help="Examine the suite itself: each wrong backend on its shelf must be failed."
 )
-@click.option("--seed", type=click.IntRange(min=1), help="Hypothesis's seed, as a report names it.")
+@click.option("--seed", type=click.IntRange(min=0), help="Hypothesis's seed, as a report names it.")
 @needs("conformance")
 def conformance(backends, mutants, **options) -> None:
     """Hold backends to the spec, clause by clause; write a report for each.
@@ -62,47 +63,6 @@ def conformance(backends, mutants, **options) -> None:
     except (UnknownBackend, UnavailableBackend, UnknownClause, RealDataError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(0 if conforming else 1)
-
-
-@main.group()
-def report() -> None:
-    """Read conformance reports."""
-
-
-@report.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@needs("conformance")
-def verify(files) -> None:
-    """Check that each FILE is a whole, unaltered report, and say what it found."""
-    from frcnn.conformance.report import InvalidReport, read
-
-    for file in files:
-        try:
-            head, _, foot = read(file)
-        except InvalidReport as error:
-            raise click.ClickException(f"{type(error).__name__}: {error}") from error
-        backend = head["backend"]
-        click.echo(
-            f"{file}: {backend['name']} ({backend['version']}) {foot['verdict']}, {foot['counts']}, id {foot['id']}"
-        )
-
-
-@report.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--into", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Put it between this page's marks."
-)
-@needs("conformance")
-def table(files, into) -> None:
-    """One line for each report: who, what ran, how much, the verdict, and what real input showed."""
-    from frcnn.conformance import summary
-    from frcnn.conformance.report import read
-
-    text = summary.verdicts([read(file) for file in files])
-    if into is None:
-        click.echo(text)
-    else:
-        into.write_text(summary.replaced(into.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 @main.group()
@@ -218,6 +178,7 @@ def check_vectors(folder) -> None:
     click.echo(f"{folder}: the reference answers all {cases} cases of spec {manifest['spec']} as they say")
 
 
+main.add_command(report_commands)
 main.add_command(data_commands)
 main.add_command(proposal_commands)
 main.add_command(repro_commands)

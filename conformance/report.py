@@ -17,7 +17,7 @@ import jsonschema
 
 import frcnn
 from frcnn import spec
-from frcnn.machine import machine
+from frcnn.machine import commit, machine
 
 FORMAT = 1
 OUTCOMES = ("passed", "failed", "crashed", "missing", "skipped")
@@ -59,6 +59,7 @@ def header(run, described, plan, real, examined, seed, started) -> dict:
         "kind": "header",
         "format": FORMAT,
         "frcnn": frcnn.__version__,
+        "commit": commit(),
         "suite": suite_digest(),
         "spec": spec.VERSION,
         "backend": described,

@@ -64,7 +64,7 @@ def run(request: Request, console: Console) -> bool:
         answers = pool.map(describe, request.backends, repeat(request.device))
         described = dict(zip(request.backends, answers, strict=True))
     maps, real = _photographs(request, console)
-    seed = None if request.effort == "certify" else request.seed or random.SystemRandom().randrange(2**32)
+    seed = _seed(request)
 
     request.out.mkdir(parents=True, exist_ok=True)
     reports, plan, examined = [], _plan(request, maps), examination.shipped()
@@ -99,6 +99,13 @@ def _check_clauses(clauses):
 def file_name(backend_name: str) -> str:
     """A backend's name as the stem of its files."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in backend_name)
+
+
+def _seed(request):
+    """Hypothesis's; None where it draws the same examples always."""
+    if request.effort == "certify":
+        return None
+    return random.SystemRandom().randrange(2**32) if request.seed is None else request.seed
 
 
 def _photographs(request, console):

@@ -3,7 +3,7 @@
 from tabulate import tabulate
 
 from frcnn import spec
-from frcnn.conformance.report import OUTCOMES, lacking
+from frcnn.conformance.report import OUTCOMES, clause_outcomes, lacking
 
 
 def table(reports) -> str:
@@ -36,24 +36,12 @@ def verdicts(reports) -> str:
             **{outcome: foot["counts"][outcome] for outcome in OUTCOMES},
             "calls compared": foot["examples"],
             "of each photograph": " or ".join(_subsets(body)) or "-",
+            "day": head["started"][:10],
             "report": f"`{foot['id'][:12]}`",
         }
         for head, body, foot in reports
     ]
-    head = reports[0][0]
-    facts = list(dict.fromkeys(fact for head, body, _ in reports for fact in _facts(head, body)))
-    for head_of_one, body, foot in reports:
-        absent = lacking(body)
-        single = [c for c, o in foot["clauses"].items() if o == "missing" and spec.clauses()[c].page not in absent]
-        if absent or single:
-            pages = [f"every operator of {page}" for page in absent]
-            facts.append(f"{head_of_one['backend']['name']} lacks {', '.join(pages + single)}")
-    said = [
-        f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`; "
-        f"{head['machine']['processor']}, {head['machine']['cores']} cores, {head['started'][:10]}.",
-        f"{_examined(head)}.",
-        *facts,
-    ]
+    said = [line for sentences in (_made, _examined, _facts, _lacks) for line in _of_each(reports, sentences)]
     return "\n".join([tabulate(rows, headers="keys", tablefmt="github"), "", *(f"- {line}" for line in said)])
 
 
@@ -67,11 +55,8 @@ def replaced(page, text) -> str:
 
 
 def index(reports) -> str:
-    """reports/index.md: verdicts, the table, clause by backend, reasons, real input, how each was run."""
+    """reports/index.md: verdicts, how each was run, the table, clause by backend, the suite examined, reasons."""
     names = [head["backend"]["name"] for head, _, _ in reports]
-    head = reports[0][0]
-    machine, versions = head["machine"], head["versions"]
-    asked = ", ".join(head["clauses"]) or "all"
     clauses = [
         {
             "clause": id,
@@ -83,15 +68,8 @@ def index(reports) -> str:
         [
             "# Conformance report",
             "",
-            f"frcnn {head['frcnn']}, spec {head['spec']}, suite `{head['suite'][:16]}`, profile `{head['effort']}`, "
-            f"seed {head['seed']}, clauses: {asked}.",
-            f"{machine['processor']}, {machine['cores']} cores, {machine['system']} {machine['architecture']}, "
-            f"Python {machine['python']}, "
-            + ", ".join(f"{name} {version}" for name, version in versions.items())
-            + ".",
-            f"Started {head['started']}.",
-            "",
             verdicts(reports),
+            *(f"- {line}" for line in _of_each(reports, _drawn)),
             "",
             "## By group",
             "",
@@ -103,14 +81,7 @@ def index(reports) -> str:
             "",
             tabulate(clauses, headers="keys", tablefmt="github"),
             "",
-            *_section(
-                "Real input", [f"{h['backend']['name']}: {s}" for h, body, _ in reports for s in _facts(h, body)]
-            ),
-            "## The suite examined",
-            "",
-            f"{_examined(head)}.",
-            "",
-            *([tabulate(_kills(head), headers="keys", tablefmt="github"), ""] if "matrix" in head["mutants"] else []),
+            *_kill_matrices(reports),
             *_section("Not passed", [line for h, body, _ in reports for line in _reasons(h, body)]),
         ]
     )
@@ -135,23 +106,57 @@ def _rows(reports):
     return rows
 
 
-def _examined(head):
-    """What became of the suite's own mutants, in a sentence without its full stop."""
+def _of_each(reports, sentences):
+    """What sentences(head, body) says of each report: once where it is said of all, else after the names."""
+    said: dict[str, list[str]] = {}
+    for head, body, _ in reports:
+        for sentence in sentences(head, body):
+            said.setdefault(sentence, []).append(head["backend"]["name"])
+    return [line if len(names) == len(reports) else f"{', '.join(names)}: {line}" for line, names in said.items()]
+
+
+def _made(head, body):
+    machine = head["machine"]
+    return [
+        f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`, frcnn {head['frcnn']}, "
+        f"commit `{head.get('commit') or 'unknown'}`; {machine['processor']}, {machine['cores']} cores"
+    ]
+
+
+def _drawn(head, body):
+    """From what the examples came, and with what."""
+    machine, versions = head["machine"], head["versions"]
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    seed = "none, for nothing is drawn by chance" if head["seed"] is None else head["seed"]
+    return [
+        f"Clauses: {', '.join(head['clauses']) or 'all'}; seed: {seed}",
+        f"{machine['system']} {machine['architecture']}, Python {machine['python']}, {libraries}",
+    ]
+
+
+def _examined(head, body):
+    """What became of the suite's own mutants."""
     if reason := head["mutants"].get("reason"):
-        return f"No kill matrix: {reason}"
+        return [f"No kill matrix: {reason}"]
     matrix = head["mutants"]["matrix"]
     killed = sum(row["outcome"] == "killed" for row in matrix)
-    return (
-        f"Of {len(matrix)} mutants, each the reference with one fault, this suite fails {killed} by the clause violated"
-    )
-
-
-def _kills(head):
     return [
-        {name: row[name] for name in ("mutant", "clause", "fault")}
-        | {"failed by": f"{row['killed_by']} of {row['tests']} tests"}
-        for row in head["mutants"]["matrix"]
+        f"Of {len(matrix)} mutants, each the reference with one fault, this suite fails {killed} by the clause violated"
     ]
+
+
+def _kill_matrices(reports):
+    """A section for each suite that the reports are of."""
+    lines = []
+    for suite, mutants in {head["suite"]: head["mutants"] for head, _, _ in reports}.items():
+        rows = [
+            {name: row[name] for name in ("mutant", "clause", "fault")}
+            | {"failed by": f"{row['killed_by']} of {row['tests']} tests"}
+            for row in mutants.get("matrix", ())
+        ]
+        if rows:
+            lines += [f"## Suite `{suite[:12]}` examined", "", tabulate(rows, headers="keys", tablefmt="github"), ""]
+    return lines
 
 
 def _facts(head, body):
@@ -168,6 +173,18 @@ def _facts(head, body):
         f"profiles exact and caffe-2015 on {head['real']['photographs']} photographs: "
         f"{boxes_apart} of {boxes} boxes have different windows, {bins_apart} of {bins} bins differ"
     ]
+
+
+def _lacks(head, body):
+    """What the backend does not have: whole pages, then clauses of the others."""
+    absent = lacking(body)
+    single = [
+        clause
+        for clause, outcome in clause_outcomes(body).items()
+        if outcome == "missing" and spec.clauses()[clause].page not in absent
+    ]
+    pages = [f"no operator of {', '.join(absent)}"] if absent else []
+    return ["; ".join([*pages, *(f"no {clause}" for clause in single)])] if pages or single else []
 
 
 def _subsets(body):

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from frcnn.cli import main
 from frcnn.conformance import summary
 from frcnn.conformance.report import read
 
@@ -14,18 +16,28 @@ ROOT = Path(__file__).parent.parent
 
 
 def kept_reports():
-    """The reports kept in the repository, in the order of the suite's default backends."""
-    order = ("reference", "torch", "torch-triton", "tf")
-    return [read(ROOT / "docs" / "conformance" / f"{name}.jsonl") for name in order]
+    """The files of the reports kept in the repository."""
+    return [str(file) for file in (ROOT / "docs" / "conformance").glob("*.jsonl")]
 
 
-def test_the_readme_s_table_is_that_of_the_reports_kept():
+def test_the_readme_s_table_is_that_of_the_reports_kept(tmp_path):
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert summary.replaced(page, summary.verdicts(kept_reports())) == page
+    copy = tmp_path / "README.md"
+    copy.write_text(page, encoding="utf-8")
+    answer = CliRunner().invoke(main, ["report", "table", "--into", str(copy), *kept_reports()])
+    assert answer.exit_code == 0, answer.output
+    assert copy.read_text(encoding="utf-8") == page
+
+
+def test_the_page_on_the_reports_kept_is_made_of_them(tmp_path):
+    answer = CliRunner().invoke(main, ["report", "page", "--into", str(tmp_path / "index.md"), *kept_reports()])
+    assert answer.exit_code == 0, answer.output
+    kept = ROOT / "docs" / "conformance" / "index.md"
+    assert (tmp_path / "index.md").read_text(encoding="utf-8") == kept.read_text(encoding="utf-8")
 
 
 def test_the_reports_kept_are_of_real_photographs_too_and_all_conform():
-    for head, _, foot in kept_reports():
+    for head, _, foot in map(read, map(Path, kept_reports())):
         assert foot["verdict"] == "passed"
         assert head["real"]["photographs"] >= 20
 

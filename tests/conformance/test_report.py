@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from conformance_runs import run_suite
 from frcnn.cli import main
-from frcnn.conformance import report
+from frcnn.conformance import report, summary
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,29 @@ def test_every_planned_test_has_a_result_even_where_its_process_died(lines):
     body = report.results(plan, lines[2:-1])
     assert body[0]["outcome"] == "crashed"
     assert report.footer({**lines[0]}, body)["verdict"] == "failed"
+
+
+def test_a_report_names_the_commit_of_what_was_held_to_the_spec(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRCNN_COMMIT", "c0ffee-dirty")
+    _, [made] = run_suite(tmp_path, "reference", clauses=("roi-pool.tie",))
+    assert made[0]["commit"] == "c0ffee-dirty"
+    assert "commit `c0ffee-dirty`" in (tmp_path / "index.md").read_text()
+
+
+def test_what_is_true_of_one_report_is_not_said_of_those_beside_it(lines):
+    one, *body, foot = lines
+    other = {
+        **{**one, "backend": {**one["backend"], "name": "other"}, "commit": "c0ffee", "started": "2015-04-30"},
+        **{"real": {"reason": "no real input: --weights was not given"}, "mutants": {"reason": "never examined"}},
+    }
+    assert "reference: " not in summary.verdicts([(one, body, foot)])
+    said = summary.verdicts([(one, body, foot), (other, body, foot)])
+    assert "- other: Profile `quick`" in said
+    assert said.count("commit `c0ffee`") == 1
+    assert said.count("2015-04-30") == 1
+    assert "- reference: no real input: --voc-root was not given" in said
+    assert "- other: no real input: --weights was not given" in said
+    assert "- other: No kill matrix: never examined" in said
 
 
 def test_the_verify_command_says_what_it_found(tmp_path, lines):
