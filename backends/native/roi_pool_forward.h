@@ -11,27 +11,51 @@
 namespace frcnn {
 namespace detail {
 
+// The cells of one sub-window.
+struct Cells {
+  Span rows, columns;
+  bool none() const { return rows.size() <= 0 || columns.size() <= 0; }
+};
+
+// One RoI's sub-windows, row after row; an unusable RoI's have no cells. Done once for a RoI, since bin() divides: to
+// divide for each sub-window took up to an eighth of all time.
+inline void cut(const Problem& problem, const Roi& roi, std::vector<Cells>* windows) {
+  const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
+  windows->assign(static_cast<size_t>(P_h * P_w), Cells{});
+  if (roi.image < 0) return;
+  for (int64_t p = 0; p < P_h; ++p) {
+    const Span rows = bin(profile, roi.r, roi.h, P_h, p, H);
+    for (int64_t q = 0; q < P_w; ++q) (*windows)[static_cast<size_t>(p * P_w + q)].rows = rows;
+  }
+  for (int64_t q = 0; q < P_w; ++q) {
+    const Span columns = bin(profile, roi.c, roi.w, P_w, q, W);
+    for (int64_t p = 0; p < P_h; ++p) (*windows)[static_cast<size_t>(p * P_w + q)].columns = columns;
+  }
+}
+
 // Units are sub-windows. Each goes through all channels before the next, so that what is read and written lies together:
-// a block of channels of all sub-windows before the next block reads the map from a nearer cache, and writes one line of
-// each page in turn; that took 1.5 to 3 times as long.
+// 64 channels of all sub-windows before the next 64 took a third longer.
 template <class Format, Rule rule, bool with_argmax>
 void pool_windows(const Problem& problem, const Roi* rois, const void* features, const Pooled& pooled, int64_t begin,
                   int64_t end) {
   using Stored = typename Format::Stored;
   const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
   const bool past_caches = goes_past_caches<Format>(problem, pooled);
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const Roi& roi = rois[unit / (P_h * P_w)];
-    const Span rows = bin(profile, roi.r, roi.h, P_h, unit / P_w % P_h, H);
-    const Span columns = bin(profile, roi.c, roi.w, P_w, unit % P_w, W);
-    Stored* const output = static_cast<Stored*>(pooled.output) + unit * C;
-    int32_t* const argmax = with_argmax ? pooled.argmax + unit * C : nullptr;
-    if (roi.image < 0 || rows.size() <= 0 || columns.size() <= 0) {
-      fill_empty(output, argmax, C);
-      continue;
+  std::vector<Cells> windows;
+  for (int64_t unit = begin; unit < end;) {
+    const int64_t r = unit / (P_h * P_w), after = std::min(end, (r + 1) * P_h * P_w);
+    const Stored* const map = static_cast<const Stored*>(features) + std::max(rois[r].image, 0) * H * W * C;
+    cut(problem, rois[r], &windows);
+    for (const Cells* cells = &windows[static_cast<size_t>(unit % (P_h * P_w))]; unit < after; ++unit, ++cells) {
+      Stored* const output = static_cast<Stored*>(pooled.output) + unit * C;
+      int32_t* const argmax = with_argmax ? pooled.argmax + unit * C : nullptr;
+      if (cells->none()) {
+        fill_empty(output, argmax, C);
+      } else {
+        const Window<Stored> window{map, W, C, cells->rows, cells->columns};
+        pool_window<Format, rule, with_argmax>(window, C, past_caches, output, argmax);
+      }
     }
-    const Stored* const map = static_cast<const Stored*>(features) + roi.image * H * W * C;
-    pool_window<Format, rule, with_argmax>({map, W, C, rows, columns}, C, past_caches, output, argmax);
   }
   if (past_caches) fence();
 }
@@ -61,37 +85,34 @@ template <class Format, Rule rule, bool with_argmax>
 void pool_blocks(const Problem& problem, const Roi* rois, const void* features, const Pooled& pooled, int64_t begin,
                  int64_t end) {
   using Stored = typename Format::Stored;
-  constexpr int64_t most = 2 * kVectorsInBlock * Format::lanes;
+  constexpr size_t most = 2 * kVectorsInBlock * Format::lanes;
   const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
-  const int64_t windows = P_h * P_w;
-  std::vector<Span> rows(static_cast<size_t>(P_h)), columns(static_cast<size_t>(P_w));
-  std::vector<Stored> maxima(static_cast<size_t>(windows * most)), turned_maxima(maxima.size());
+  std::vector<Cells> windows(static_cast<size_t>(P_h * P_w));
+  std::vector<Stored> maxima(windows.size() * most), turned_maxima(maxima.size());
   std::vector<int32_t> places(with_argmax ? maxima.size() : 0), turned_places(places.size());
   const bool past_caches = goes_past_caches<Format>(problem, pooled);
   const auto turn_to = [&](const auto& from, auto& beside, auto* to, int64_t channels) {
-    turn<Format::lanes>(from.data(), windows, channels, past_caches ? beside.data() : to);
-    if (past_caches) write_past_caches(beside.data(), windows * channels, to);
+    turn<Format::lanes>(from.data(), P_h * P_w, channels, past_caches ? beside.data() : to);
+    if (past_caches) write_past_caches(beside.data(), P_h * P_w * channels, to);
   };
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [first, channels] = block<Format>(C, unit / R);
     const Roi& roi = rois[unit % R];
     const Stored* const map = static_cast<const Stored*>(features) + (std::max(roi.image, 0) * C + first) * H * W;
-    for (int64_t p = 0; p < P_h; ++p) rows[static_cast<size_t>(p)] = bin(profile, roi.r, roi.h, P_h, p, H);
-    for (int64_t q = 0; q < P_w; ++q) columns[static_cast<size_t>(q)] = bin(profile, roi.c, roi.w, P_w, q, W);
+    cut(problem, roi, &windows);
     Stored* output = maxima.data();
     int32_t* argmax = with_argmax ? places.data() : nullptr;
-    for (const Span& high : rows) {
-      for (const Span& wide : columns) {
-        if (roi.image < 0 || high.size() <= 0 || wide.size() <= 0) {
-          fill_empty(output, argmax, channels);
-        } else {
-          pool_window<Format, rule, with_argmax>({map, W, channels, high, wide}, channels, false, output, argmax);
-        }
-        output += channels;
-        if (with_argmax) argmax += channels;
+    for (const Cells& cells : windows) {
+      if (cells.none()) {
+        fill_empty(output, argmax, channels);
+      } else {
+        const Window<Stored> window{map, W, channels, cells.rows, cells.columns};
+        pool_window<Format, rule, with_argmax>(window, channels, false, output, argmax);
       }
+      output += channels;
+      if (with_argmax) argmax += channels;
     }
-    const int64_t at = (unit % R * C + first) * windows;
+    const int64_t at = (unit % R * C + first) * P_h * P_w;
     turn_to(maxima, turned_maxima, static_cast<Stored*>(pooled.output) + at, channels);
     if (with_argmax) turn_to(places, turned_places, pooled.argmax + at, channels);
   }

@@ -15,6 +15,10 @@ struct Pooled {
 
 namespace detail {
 
+// Left to the compiler, one more use of a function made forward take up to 1.6 times as long: it then lays the window out
+// on the stack for each block of channels, which has nine cells in the mean.
+#define FRCNN_INLINE __attribute__((always_inline)) inline
+
 // Four vectors are enough to keep the loads busy, and with their indices they fit 16 registers.
 constexpr int kVectorsInBlock = 4;
 
@@ -59,8 +63,8 @@ auto replaces(Values value, Values best) {
 // the vectors stay in registers from one loop to the next, and the cell is a vector too, since to fill one with it each
 // time takes longer: both together saved a fifth.
 template <class Format, Rule rule, bool with_argmax, int vectors, bool partial = false>
-void pool_channels(const Window<typename Format::Stored>& window, bool past_caches, typename Format::Stored* output,
-                   int32_t* argmax, int channels = 0) {
+FRCNN_INLINE void pool_channels(const Window<typename Format::Stored>& window, bool past_caches,
+                                typename Format::Stored* output, int32_t* argmax, int channels = 0) {
   using Stored = typename Format::Stored;
   using Values = typename Format::Values;
   using Indices = typename Format::Indices;
@@ -117,8 +121,8 @@ void pool_channels(const Window<typename Format::Stored>& window, bool past_cach
 // The last vector is moved back so as to end with the last channel; what it shares with the one before it is computed
 // twice, to the same result.
 template <class Format, Rule rule, bool with_argmax>
-void pool_window(Window<typename Format::Stored> window, int64_t channels, bool past_caches,
-                 typename Format::Stored* output, int32_t* argmax) {
+FRCNN_INLINE void pool_window(Window<typename Format::Stored> window, int64_t channels, bool past_caches,
+                              typename Format::Stored* output, int32_t* argmax) {
   constexpr int64_t lanes = Format::lanes, block = kVectorsInBlock * lanes;
   const auto* map = window.map;
   const auto argmax_at = [&](int64_t channel) { return with_argmax ? argmax + channel : nullptr; };
