@@ -64,7 +64,7 @@ def _faster(goal, timed, copy):
             own = timed.get((case, goal["mode"], library))
             if own and peers:
                 ratio = min(peers) / own["median"]
-                yield _line(goal, case, library, ratio, goal["must"][place], goal["aim"][place], "{:.1f} x")
+                yield _line(goal, case, library, ratio, goal["must"][place], goal["aim"][place], "{:.2f} x")
 
 
 def _per_roi(goal, timed, copy):
@@ -81,7 +81,7 @@ def _of_copy(goal, timed, copy):
         for library in goal["libraries"]:
             if row := timed.get((case, goal["mode"], library)):
                 share = 100 * row["bytes"] / row["median"] / copy
-                yield _line(goal, case, library, share, goal["must"][place], goal["aim"][place], "{:.0f} %")
+                yield _line(goal, case, library, share, goal["must"][place], goal["aim"][place], "{:.1f} %")
 
 
 def _line(goal, case, library, measured, must, aim, written, least=True):

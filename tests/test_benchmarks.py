@@ -237,9 +237,9 @@ def test_the_page_says_what_of_the_goals_is_reached_and_what_is_missed():
         line.split("|")[2:-1] for line in text.splitlines() if line.startswith("| forward") or "| backward" in line
     ]
     assert [[cell.strip() for cell in line] for line in lines] == [
-        ["A", "frcnn-torch", "5.0 x", "3", "5", "aim reached"],
-        ["A", "frcnn-tf", "2.5 x", "3", "5", "missed"],
-        ["A", "frcnn-torch", "1.5 x", "1", "2", "reached"],
+        ["A", "frcnn-torch", "5.00 x", "3", "5", "aim reached"],
+        ["A", "frcnn-tf", "2.50 x", "3", "5", "missed"],
+        ["A", "frcnn-torch", "1.50 x", "1", "2", "reached"],
         ["dense", "frcnn-torch", "0.89", "1", "0.5", "reached"],
     ]
     assert "![how the time grows](run.png)" in text
@@ -253,8 +253,8 @@ def test_on_a_gpu_its_own_goals_count_and_the_page_no_longer_says_that_there_is_
     text = page.page({"run": found}, {})
     lines = [line.split("|")[3:-1] for line in text.splitlines() if "| B |" in line]
     assert [[cell.strip() for cell in line] for line in lines] == [
-        ["frcnn-torch", "4.0 x", "3", "6", "reached"],
-        ["frcnn-torch", "70 %", "60", "80", "reached"],
+        ["frcnn-torch", "4.00 x", "3", "6", "reached"],
+        ["frcnn-torch", "70.0 %", "60", "80", "reached"],
     ]
     assert "nothing is said of the Triton kernels" not in text
 
