@@ -46,6 +46,8 @@ def shared_library(name: str, source: Path, *, flags: Sequence[str], framework: 
     compiler = find_compiler()
     command = [*compiler, *FLAGS, f"-I{HEADERS}", str(source), *flags]
     library = cache.folder("native") / f"{name}-{_key(compiler, source, flags, framework)}.so"
+    if library.exists():  # in a cache that may be for reading alone
+        return library
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(library.with_suffix(".lock")):

@@ -11,27 +11,24 @@
 namespace frcnn {
 namespace detail {
 
-// The cells of one sub-window.
-struct Cells {
-  Span rows, columns;
-  bool none() const { return rows.size() <= 0 || columns.size() <= 0; }
-};
+// One RoI's sub-windows: their rows and their columns. An unusable RoI's have none. Found once for a RoI, since bin()
+// divides: to divide for each sub-window took up to an eighth of all time.
+struct Grid {
+  explicit Grid(const Problem& problem)
+      : rows(static_cast<size_t>(problem.P_h)), columns(static_cast<size_t>(problem.P_w)) {}
 
-// One RoI's sub-windows, row after row; an unusable RoI's have no cells. Done once for a RoI, since bin() divides: to
-// divide for each sub-window took up to an eighth of all time.
-inline void cut(const Problem& problem, const Roi& roi, std::vector<Cells>* windows) {
-  const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
-  windows->assign(static_cast<size_t>(P_h * P_w), Cells{});
-  if (roi.image < 0) return;
-  for (int64_t p = 0; p < P_h; ++p) {
-    const Span rows = bin(profile, roi.r, roi.h, P_h, p, H);
-    for (int64_t q = 0; q < P_w; ++q) (*windows)[static_cast<size_t>(p * P_w + q)].rows = rows;
+  void cut(const Problem& problem, const Roi& roi) {
+    for (size_t p = 0; p < rows.size(); ++p) {
+      const Span there = bin(problem.profile, roi.r, roi.h, problem.P_h, static_cast<int64_t>(p), problem.H);
+      rows[p] = roi.image < 0 ? Span{0, 0} : there;
+    }
+    for (size_t q = 0; q < columns.size(); ++q) {
+      columns[q] = bin(problem.profile, roi.c, roi.w, problem.P_w, static_cast<int64_t>(q), problem.W);
+    }
   }
-  for (int64_t q = 0; q < P_w; ++q) {
-    const Span columns = bin(profile, roi.c, roi.w, P_w, q, W);
-    for (int64_t p = 0; p < P_h; ++p) (*windows)[static_cast<size_t>(p * P_w + q)].columns = columns;
-  }
-}
+
+  std::vector<Span> rows, columns;
+};
 
 // Units are sub-windows. Each goes through all channels before the next, so that what is read and written lies together:
 // 64 channels of all sub-windows before the next 64 took a third longer.
@@ -41,20 +38,22 @@ void pool_windows(const Problem& problem, const Roi* rois, const void* features,
   using Stored = typename Format::Stored;
   const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
   const bool past_caches = goes_past_caches<Format>(problem, pooled);
-  std::vector<Cells> windows;
+  Grid grid(problem);
   for (int64_t unit = begin; unit < end;) {
     const int64_t r = unit / (P_h * P_w), after = std::min(end, (r + 1) * P_h * P_w);
     const Stored* const map = static_cast<const Stored*>(features) + std::max(rois[r].image, 0) * H * W * C;
-    cut(problem, rois[r], &windows);
-    for (const Cells* cells = &windows[static_cast<size_t>(unit % (P_h * P_w))]; unit < after; ++unit, ++cells) {
+    grid.cut(problem, rois[r]);
+    auto p = static_cast<size_t>(unit / P_w % P_h), q = static_cast<size_t>(unit % P_w);
+    for (; unit < after; ++unit) {
+      const Window<Stored> window{map, W, C, grid.rows[p], grid.columns[q]};
       Stored* const output = static_cast<Stored*>(pooled.output) + unit * C;
       int32_t* const argmax = with_argmax ? pooled.argmax + unit * C : nullptr;
-      if (cells->none()) {
+      if (window.empty()) {
         fill_empty(output, argmax, C);
       } else {
-        const Window<Stored> window{map, W, C, cells->rows, cells->columns};
         pool_window<Format, rule, with_argmax>(window, C, past_caches, output, argmax);
       }
+      if (++q == grid.columns.size()) q = 0, ++p;
     }
   }
   if (past_caches) fence();
@@ -85,32 +84,35 @@ template <class Format, Rule rule, bool with_argmax>
 void pool_blocks(const Problem& problem, const Roi* rois, const void* features, const Pooled& pooled, int64_t begin,
                  int64_t end) {
   using Stored = typename Format::Stored;
-  constexpr size_t most = 2 * kVectorsInBlock * Format::lanes;
   const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
-  std::vector<Cells> windows(static_cast<size_t>(P_h * P_w));
-  std::vector<Stored> maxima(windows.size() * most), turned_maxima(maxima.size());
-  std::vector<int32_t> places(with_argmax ? maxima.size() : 0), turned_places(places.size());
   const bool past_caches = goes_past_caches<Format>(problem, pooled);
+  const int64_t widest = std::min<int64_t>(C, 2 * kVectorsInBlock * Format::lanes);
+  const auto buffered = static_cast<size_t>(P_h * P_w * widest);
+  std::vector<Stored> maxima(buffered), turned_maxima(past_caches ? buffered : 0);
+  std::vector<int32_t> places(with_argmax ? buffered : 0), turned_places(past_caches ? places.size() : 0);
   const auto turn_to = [&](const auto& from, auto& beside, auto* to, int64_t channels) {
     turn<Format::lanes>(from.data(), P_h * P_w, channels, past_caches ? beside.data() : to);
     if (past_caches) write_past_caches(beside.data(), P_h * P_w * channels, to);
   };
+  Grid grid(problem);
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [first, channels] = block<Format>(C, unit / R);
     const Roi& roi = rois[unit % R];
     const Stored* const map = static_cast<const Stored*>(features) + (std::max(roi.image, 0) * C + first) * H * W;
-    cut(problem, roi, &windows);
+    grid.cut(problem, roi);
     Stored* output = maxima.data();
     int32_t* argmax = with_argmax ? places.data() : nullptr;
-    for (const Cells& cells : windows) {
-      if (cells.none()) {
-        fill_empty(output, argmax, channels);
-      } else {
-        const Window<Stored> window{map, W, channels, cells.rows, cells.columns};
-        pool_window<Format, rule, with_argmax>(window, channels, false, output, argmax);
+    for (const Span& rows : grid.rows) {
+      for (const Span& columns : grid.columns) {
+        const Window<Stored> window{map, W, channels, rows, columns};
+        if (window.empty()) {
+          fill_empty(output, argmax, channels);
+        } else {
+          pool_window<Format, rule, with_argmax>(window, channels, false, output, argmax);
+        }
+        output += channels;
+        if (with_argmax) argmax += channels;
       }
-      output += channels;
-      if (with_argmax) argmax += channels;
     }
     const int64_t at = (unit % R * C + first) * P_h * P_w;
     turn_to(maxima, turned_maxima, static_cast<Stored*>(pooled.output) + at, channels);

@@ -34,12 +34,13 @@ bool goes_past_caches(const Problem& problem, const Pooled& pooled) {
   return whole && numbers * bytes_each >= kPastCaches;
 }
 
-// A non-empty window of one image's map, and where in the map's rows it lies.
+// A window of one image's map, and where in the map's rows it lies.
 template <class Stored>
 struct Window {
   const Stored* map;  // (H, W, C) from the first channel to be pooled
   int64_t W, C;
   Span rows, columns;
+  bool empty() const { return rows.size() <= 0 || columns.size() <= 0; }
 };
 
 // How the running maximum goes on. Clauses roi-pool.tie, roi-pool.nan and roi-pool.infinity: the first of equals stays.

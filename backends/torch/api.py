@@ -18,9 +18,10 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     out: for inference, a tensor that the result is written into and that is returned, of its shape, type and layout;
         None for a fresh one. Fresh memory takes longer than pooling does.
 
-    Returns (R, C, P_h, P_w) of input's type; differentiable in input any number of times, not in boxes. Autocast
-    changes nothing: the result has the type of input. On CUDA, torch.use_deterministic_algorithms makes backward
-    repeatable bitwise; on the CPU it always is.
+    Returns (R, C, P_h, P_w) of input's type; differentiable in input any number of times, not in boxes, in
+    torch.autograd's reverse mode: forward mode raises NotImplementedError, and torch.func's transforms are refused.
+    Autocast changes nothing: the result has the type of input. On CUDA, torch.use_deterministic_algorithms makes
+    backward repeatable bitwise; on the CPU it always is.
     Raises ValueError or TypeError naming the argument and the first offending row.
     Source: the paper, section 2.1. Clauses: all of spec/roi-pool.md.
 
@@ -30,6 +31,8 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     """
     if not isinstance(input, torch.Tensor):
         raise TypeError(f"input must be a torch.Tensor, got {type(input).__name__}")
+    if not torch.compiler.is_compiling() and torch.autograd.forward_ad.unpack_dual(input).tangent is not None:
+        raise NotImplementedError("roi_pool has no derivative in forward mode; take the gradient, in reverse mode")
     pooled_height, pooled_width = arguments.as_output_size(output_size)
     if not isinstance(boxes, torch.Tensor):
         boxes = arguments.as_rows(boxes, input)
@@ -37,7 +40,9 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     pooling = (input, boxes.detach(), pooled_height, pooled_width, arguments.as_scale(spatial_scale), profile)
     if out is None:
         return torch.ops.frcnn.roi_pool(*pooling, wants_gradient, validate)[0]
-    if wants_gradient:
+    if not isinstance(out, torch.Tensor):
+        raise TypeError(f"out must be a torch.Tensor, got {type(out).__name__}")
+    if wants_gradient or (torch.is_grad_enabled() and out.requires_grad):
         raise RuntimeError("roi_pool with out= has no gradient; leave out= away, or call it under torch.no_grad()")
     torch.ops.frcnn.roi_pool_into(*pooling, validate, out)
     return out

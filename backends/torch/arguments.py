@@ -56,7 +56,8 @@ def as_rows(boxes, input):
             raise TypeError(f"boxes[{image}] must be a tensor (L, 4), got {type(own).__name__}")
         if own.dim() != 2 or own.shape[1] != 4:
             raise ValueError(f"boxes[{image}] must have shape (L, 4), got {tuple(own.shape)}")
-        rows.append(torch.nn.functional.pad(own, (1, 0), value=image))
+        wide = own.float() if own.dtype in (torch.float16, torch.bfloat16) else own  # these cannot count images
+        rows.append(torch.nn.functional.pad(wide, (1, 0), value=image))
     return torch.cat(rows) if rows else input.new_empty((0, 5))
 
 
@@ -105,6 +106,12 @@ def check_out(out, input, boxes, pooled_height, pooled_width):
         )
 
 
+def check_apart(name, written, other_name, read):
+    """Whether a tensor that is written has no memory of another that is read, or written, meanwhile."""
+    if _overlap(written, read):
+        raise ValueError(f"{name} must not share memory with {other_name}")
+
+
 def check_gradient(grad, argmax, boxes, input_size, spatial_scale, profile):
     """Everything that roi_pool_backward refuses without a look at the data."""
     check_gradient_shapes(grad, argmax, boxes, input_size, profile)
@@ -151,7 +158,7 @@ def first_unusable(boxes, spatial_scale, images):
     wide = boxes.detach().cpu()
     wide = wide.float() if wide.dtype.itemsize == 2 else wide
     index, corners = wide[:, 0], wide[:, 1:]
-    placed = corners * torch.tensor(spatial_scale, dtype=wide.dtype)
+    placed = corners * torch.tensor(spatial_scale, dtype=wide.dtype, device=wide.device)
     good_index = (index >= 0) & (index < images) & (index == index.floor())
     good = (corners.abs() <= LARGEST_COORDINATE) & (placed.abs() <= LARGEST_COORDINATE)
     bad_rows = (~(good_index & good.all(dim=1))).nonzero()
@@ -173,6 +180,18 @@ def memory_format(tensor):
     """Channels last if `tensor` is that and not both, else contiguous."""
     last = tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
+
+
+def _overlap(one, other):
+    """Do the bytes from the first to the last element of either meet?"""
+    if one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr() or 0 in (one.numel(), other.numel()):
+        return False
+    spans = []
+    for tensor in (one, other):
+        steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        spans.append((tensor.data_ptr(), tensor.data_ptr() + (steps + 1) * tensor.element_size()))
+    (first, end), (other_first, other_end) = spans
+    return first < other_end and other_first < end
 
 
 def _name(dtype):

@@ -5,6 +5,7 @@
 // once a call; a result that shall not be is turned while it is in the cache. The includes are few because they decide
 // how long the first use compiles.
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -12,6 +13,7 @@
 #include <torch/library.h>
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,7 +50,7 @@ frcnn::Problem problem_of(frcnn::Type type, const std::string& profile, at::IntA
   frcnn::Problem problem{type, {}, map[0], map[2], map[3], map[1], pooled[0], pooled[2], pooled[3]};
   TORCH_CHECK_VALUE(frcnn::parse_profile(profile, &problem.profile), "profile must be one of exact, caffe-2015, got '",
                     profile, "'");
-  TORCH_CHECK_VALUE(problem.H == 0 || problem.W < (int64_t{1} << 31) / problem.H,
+  TORCH_CHECK_VALUE(problem.H == 0 || problem.W <= std::numeric_limits<int32_t>::max() / problem.H,
                     "a map must have fewer than 2^31 cells, got ", problem.H, " x ", problem.W);
   return problem;
 }
@@ -71,7 +73,7 @@ bool is_channels_last(const Tensor& tensor) {
 Tensor fresh(at::IntArrayRef shape, const at::TensorOptions& options, MemoryFormat layout) {
   using Block = frcnn::KeptBlocks::Block;
   static auto* const blocks = new frcnn::KeptBlocks;  // never destroyed: tensors may outlive everything static
-  const size_t bytes = static_cast<size_t>(c10::multiply_integers(shape)) * options.dtype().itemsize();
+  const size_t bytes = at::detail::computeStorageNbytesContiguous(shape, options.dtype().itemsize());  // or throws
   const Block block = bytes < frcnn::kLargePage ? Block{} : blocks->take(bytes);
   if (!block.data) return at::empty(shape, options, layout);  // which also says so where memory is short
   const auto give_back = [](void* context) {

@@ -92,6 +92,7 @@ def _check_rows(scores, boxes, images, image_count):
         raise ValueError(f"images must hold {R} integers, one a row of scores, got {tuple(images.shape)}")
     if not scores.device == boxes.device == images.device:
         raise ValueError(f"images and boxes must be on the device of scores, {scores.device}")
+    images = images.long()  # an int8 is less than 128, whatever it is compared with
     wrong = (images < 0) | (images >= image_count)
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])

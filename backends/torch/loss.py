@@ -109,6 +109,7 @@ def _check_scores(scores, labels):
         raise ValueError(f"labels must have shape ({R},), one for each row of scores, got {tuple(labels.shape)}")
     if torch.compiler.is_compiling():
         return  # a look at the values would break the graph; gather refuses what is out of range by itself
+    labels = labels.long()  # an int8 is less than 128, whatever it is compared with
     wrong = (labels < 0) | (labels >= columns)
     if wrong.any():
         row = int(wrong.nonzero()[0])

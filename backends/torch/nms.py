@@ -32,7 +32,7 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
     if profile != "exact":
         boxes, scores = boxes.float(), scores.float()
     order = torch.argsort(scores, descending=True, stable=True)
-    starts = torch.tensor([0, len(order)])
+    starts = torch.tensor([0, len(order)], device="cpu")
     return order[kept_of_groups(boxes[order], starts, threshold, profile)]
 
 

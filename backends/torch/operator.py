@@ -66,7 +66,9 @@ def _pool_into_cpu(input, boxes, pooled_height, pooled_width, spatial_scale, pro
 
     arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
     arguments.check_out(out, input, boxes, pooled_height, pooled_width)
+    arguments.check_apart("out", out, "input", input)
     cpu.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, False, validate, out=out)
+    torch.autograd.graph.increment_version(out)
 
 
 @torch.library.impl(_library, "roi_pool_into", "CUDA")
@@ -75,7 +77,9 @@ def _pool_into_cuda(input, boxes, pooled_height, pooled_width, spatial_scale, pr
 
     arguments.check_pool(input, boxes, pooled_height, pooled_width, spatial_scale, profile)
     arguments.check_out(out, input, boxes, pooled_height, pooled_width)
+    arguments.check_apart("out", out, "input", input)
     launch.forward(input, boxes, pooled_height, pooled_width, spatial_scale, profile, False, validate, out=out)
+    torch.autograd.graph.increment_version(out)
 
 
 @torch.library.register_fake("frcnn::roi_pool_into", lib=_library)

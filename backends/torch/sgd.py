@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from frcnn.backends.arguments import as_number, as_product, learning_rate
+from frcnn.backends.torch.arguments import check_apart
 
 
 def sgd_step(
@@ -42,12 +43,13 @@ def sgd_step(
     if out is None:
         out = tuple(torch.empty_like(weights, memory_format=torch.contiguous_format) for _ in range(2))
     else:
-        _check_out(weights, out)
+        _check_out(out, {"weights": weights, "gradients": gradients, "velocity": velocity})
     with torch.no_grad():
         if weights.device.type == "cpu":
             from frcnn.backends.torch import cpu  # which compiles; importing this module must not
 
             cpu.load().sgd_step(weights, gradients, velocity, rate, mu, decay, *out)
+            torch.autograd.graph.increment_version(out)
         else:
             if decay != 0:
                 gradients = gradients + weights * decay
@@ -57,12 +59,17 @@ def sgd_step(
     return out
 
 
-def _check_out(weights, out):
+def _check_out(out, blobs):
+    """Elements are updated one by one, so a result may lie where an argument lies, but not beside it."""
     new_weights, new_velocity = out
-    _check_blobs({"weights": weights, "out[0]": new_weights, "out[1]": new_velocity})
-    for position, blob in enumerate(out):
-        if not blob.is_contiguous() or blob.device != weights.device:
-            raise ValueError(f"out[{position}] must be contiguous and on {weights.device}, where the weights are")
+    _check_blobs({"weights": blobs["weights"], "out[0]": new_weights, "out[1]": new_velocity})
+    for position, result in enumerate(out):
+        if not result.is_contiguous():
+            raise ValueError(f"out[{position}] must be contiguous")
+        for name, blob in blobs.items():
+            if not (blob.is_contiguous() and blob.data_ptr() == result.data_ptr()):
+                check_apart(f"out[{position}]", result, name, blob)
+    check_apart("out[0]", new_weights, "out[1]", new_velocity)
 
 
 def _check_blobs(blobs):
@@ -74,6 +81,8 @@ def _check_blobs(blobs):
             raise TypeError(f"{name} must be float32 or float64 and all of one type, got {blob.dtype}")
         if blob.shape != weights.shape:
             raise ValueError(f"{name} must have the shape of weights, {tuple(weights.shape)}, got {tuple(blob.shape)}")
+        if blob.device != weights.device:
+            raise ValueError(f"{name} must be on {weights.device}, where the weights are, got {blob.device}")
 
 
 class SgdAdapter:

@@ -34,12 +34,13 @@ def truncated_svd(weights, t, bias=None):
     _check_bias(bias, weights)
     u, v = weights.shape
     try:
-        if weights.dtype == torch.float32 and u <= v:
-            second = _leading_vectors(weights, t)
-            first = second.T @ weights
-        else:
-            U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
-            first, second = sigma[:t, None] * V_T[:t], U[:, :t].contiguous()
+        with torch.autocast(weights.device.type, enabled=False):
+            if weights.dtype == torch.float32 and u <= v:
+                second = _leading_vectors(weights, t)
+                first = second.T @ weights
+            else:
+                U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
+                first, second = sigma[:t, None] * V_T[:t], U[:, :t].contiguous()
     except torch.linalg.LinAlgError as error:
         raise ValueError(f"weights have no singular value decomposition: {error}") from None
     if not bool(first.isfinite().all() & second.isfinite().all()):
@@ -56,7 +57,8 @@ def svd_approximation(weights, t):
     [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     first, second, _ = truncated_svd(weights, t)
-    return second @ first
+    with torch.autocast(weights.device.type, enabled=False):
+        return second @ first
 
 
 def _leading_vectors(weights, t):

@@ -15,6 +15,7 @@ import functools
 import triton
 
 LEAST = 2**20  # outputs that are worth measuring for; a minibatch of network L has 3 million
+MOST_BLOCKS = 65535  # that CUDA launches along a grid's second axis
 INTERPRETED = 2**16  # elements: few programs, each of NumPy arrays that stay in the processor's cache
 
 # Sub-windows, channels, warps. With few channels, a map's block of them stays in the first-level cache while every RoI
@@ -61,6 +62,8 @@ def over_bins(kernel, shape, interpreted, channels_last):
 def over_cells(kernel, size, outputs, interpreted, channels_last):
     """`kernel` to be launched over maps of this size (N, C, H, W) with so many outputs' gradients; as over_bins."""
     N, C, H, W = size
+    if H * W > 2**31 - INTERPRETED:
+        raise NotImplementedError(f"the Triton kernels count cells in int32; {H} x {W} are too many")
 
     def grid(tile):
         return N * triton.cdiv(H * W, tile["CELLS"]), triton.cdiv(C, tile["BLOCK_C"])
@@ -93,8 +96,9 @@ def _tuned(kernel):
 
 
 def _no_wider(configs, arguments, **_):
-    """The tiles that are not half empty for so few channels."""
-    return [config for config in configs if config.kwargs["BLOCK_C"] < 2 * arguments["C"]]
+    """The tiles that are not half empty for so few channels, nor so narrow that a launch has not as many blocks."""
+    C = arguments["C"]
+    return [config for config in configs if C / MOST_BLOCKS <= config.kwargs["BLOCK_C"] < 2 * C]
 
 
 def _kind(outputs, channels_last):

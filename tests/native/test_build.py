@@ -115,6 +115,12 @@ def test_a_failed_compilation_leaves_no_library_behind(source):
     assert [path.suffix for path in cache.folder("native").iterdir()] in ([], [".lock"])
 
 
+def test_a_library_in_a_cache_for_reading_alone_is_taken(source, monkeypatch):
+    library = compile_answer(source)
+    monkeypatch.setattr(build, "FileLock", None)  # root may write wherever it likes, so this stands for "not allowed"
+    assert compile_answer(source) == library
+
+
 def test_a_cache_that_cannot_be_written_is_a_clear_message(source, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FRCNN_CACHE_DIR", str(tmp_path / "file"))

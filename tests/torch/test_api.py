@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from frcnn.backends.torch import RoIPool, roi_pool
+from frcnn.backends.torch import RoIPool, arguments, roi_pool
+from frcnn.backends.torch.nms import nms
 
 INPUT = torch.arange(2 * 3 * 8 * 7, dtype=torch.float32).reshape(2, 3, 8, 7)
 BOXES = torch.tensor([[0.0, 0, 0, 5, 6], [1, 1, 1, 6, 5], [1, 2, 2, 4, 4]])
@@ -32,6 +33,38 @@ def test_boxes_may_have_another_type_than_the_input():
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         assert torch.equal(roi_pool(INPUT, BOXES.to(dtype), 2), expected)
     assert torch.equal(roi_pool(INPUT.double(), BOXES, 2), expected.double())
+
+
+@pytest.mark.parametrize(("dtype", "images"), [(torch.bfloat16, 258), (torch.float16, 2050)])
+def test_boxes_of_a_half_type_may_be_of_more_images_than_it_counts(dtype, images):
+    input = torch.arange(float(images)).reshape(images, 1, 1, 1)
+    assert torch.equal(roi_pool(input, [torch.zeros(1, 4, dtype=dtype)] * images, 1), input)
+
+
+def test_a_map_of_as_many_cells_as_an_int32_counts_is_taken():
+    assert roi_pool(torch.zeros(1, 0, 46341, 46340), torch.zeros(1, 5), 1).shape == (1, 0, 1, 1)
+    with pytest.raises(ValueError, match=r"fewer than 2\^31 cells"):
+        roi_pool(torch.zeros(1, 0, 46341, 46341), torch.zeros(1, 5), 1)
+
+
+def test_a_result_that_memory_cannot_address_is_refused():
+    input = torch.zeros(1, 1349128, 1, 2, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    with pytest.raises(RuntimeError, match="overflow"):  # 8 bytes of each number are 2 MB, modulo 2^64
+        roi_pool(input, torch.zeros(1, 5).expand(1219429, 5), (1401587, 1))
+
+
+def test_forward_mode_is_refused_since_it_would_give_zeros():
+    with pytest.raises(NotImplementedError, match="forward mode"):
+        torch.func.jvp(lambda input: roi_pool(input, BOXES, 2), (INPUT,), (torch.ones_like(INPUT),))
+
+
+def test_the_default_device_is_not_asked():
+    unusable = row(0, 0, 0, nan, 1)
+    with torch.device("meta"), pytest.raises(ValueError, match=r"boxes\[3\] has x2 = nan"):
+        roi_pool(INPUT, unusable, 2)
+    with torch.device("meta"):
+        assert arguments.first_unusable(unusable, 1.0, 2).startswith("boxes[3] has x2 = nan")
+        assert nms(BOXES[:, 1:], BOXES[:, 0], 0.9).tolist() == [1, 2, 0]
 
 
 def test_the_module_pools_as_the_function_does_and_says_what_it_is():
@@ -155,6 +188,7 @@ def test_a_result_is_written_into_the_tensor_that_is_given(layout, compiled):
         (torch.zeros(1, 3, 2, 3), r"out must have shape \(1, 3, 2, 2\) and be contiguous"),
         (torch.zeros(1, 3, 2, 2).to(memory_format=torch.channels_last), "be contiguous, as input is"),
         (torch.zeros(1, 3, 2, 2).double(), "out must have the type and device of input, float32"),
+        ([0.0] * 12, r"out must be a torch\.Tensor, got list"),
     ],
 )
 def test_a_tensor_that_is_no_place_for_the_result_is_refused(out, message):
@@ -167,5 +201,27 @@ def test_a_gradient_and_a_given_tensor_do_not_go_together():
     out = torch.zeros(1, 3, 2, 2)
     with pytest.raises(RuntimeError, match="out= has no gradient"):
         roi_pool(features, boxes, 2, out=out)
+    with pytest.raises(RuntimeError, match="out= has no gradient"):
+        roi_pool(features.detach(), boxes, 2, out=out.clone().requires_grad_())
     with torch.no_grad():
         assert roi_pool(features, boxes, 2, out=out) is out
+
+
+def test_a_result_that_a_graph_still_needs_is_not_written_over_unnoticed():
+    weights, out = torch.ones(2, 3, 2, 2, requires_grad=True), torch.empty(2, 3, 2, 2)
+    with torch.no_grad():
+        roi_pool(INPUT, BOXES[:2], 2, out=out)
+    product = (weights * out).sum()
+    with torch.no_grad():
+        roi_pool(INPUT + 1, BOXES[:2], 2, out=out)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_result_may_not_lie_in_the_maps_that_are_read(layout):
+    maps = torch.rand(6, 8, 2, 2).contiguous(memory_format=layout)
+    for out in (maps[:4], maps[2:]):
+        with pytest.raises(ValueError, match="out must not share memory with input"):
+            roi_pool(maps[:4], torch.zeros(4, 5), 2, out=out)
+    assert roi_pool(maps[:4], torch.zeros(2, 5), 2, out=maps[4:]).shape == (2, 8, 2, 2)

@@ -91,17 +91,31 @@ def test_a_blob_of_any_layout_is_updated_as_a_contiguous_one():
     assert bits(found) == bits(expected)
 
 
+BESIDE = torch.ones(4)  # weights are the first three of it
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [
         ((torch.ones(4), torch.ones(3)), r"out\[0\] must have the shape of weights, \(3,\), got \(4,\)"),
         ((torch.ones(3), torch.ones(6)[::2]), r"out\[1\] must be contiguous"),
         ((torch.ones(3), torch.ones(3).double()), r"out\[1\] must be float32 or float64 and all of one type"),
+        ((torch.ones(3), torch.ones(3, device="meta")), r"out\[1\] must be on cpu, where the weights are, got meta"),
+        ((BESIDE[1:], torch.ones(3)), r"out\[0\] must not share memory with weights"),
+        ((ONE := torch.ones(3), ONE), r"out\[0\] must not share memory with out\[1\]"),
     ],
 )
 def test_results_that_cannot_be_written_are_refused_by_name(out, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        sgd_step(*[torch.ones(3)] * 3, 0.5, out=out)
+        sgd_step(BESIDE[:3], *[torch.ones(3)] * 2, 0.5, out=out)
+
+
+def test_weights_that_a_graph_still_needs_are_not_updated_unnoticed():
+    weights, inputs = torch.ones(3, requires_grad=True), torch.tensor([1.0, 2, 3], requires_grad=True)
+    product, velocity = (weights * inputs).sum(), torch.zeros(3)
+    sgd_step(weights, torch.ones(3), velocity, 0.5, out=(weights, velocity))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
 
 
 def test_what_is_no_tensor_is_refused_by_name():

@@ -131,6 +131,12 @@ def test_a_tile_of_twice_the_channels_that_there_are_is_not_tried(monkeypatch):
     assert {constants["BLOCK_C"] for _, constants in gpu.launched} == {1, 4, 16}
 
 
+def test_a_tile_so_narrow_that_cuda_could_not_launch_it_is_not_tried(monkeypatch):
+    gpu = Gpu(launch.kernels(False).forward, lambda tile: 1, monkeypatch)
+    pool(1, C=200_000)
+    assert max(channel_blocks for (_, channel_blocks), _ in gpu.launched) <= 65535
+
+
 def test_a_small_call_is_not_measured(monkeypatch):
     gpu = Gpu(launch.kernels(False).forward, lambda tile: 1, monkeypatch)
     pool(30)
@@ -161,3 +167,5 @@ def test_gather_is_measured_by_the_outputs_whose_gradients_it_takes(monkeypatch)
 def test_more_sub_windows_than_int32_counts_are_refused():
     with pytest.raises(NotImplementedError, match="int32"):
         tiles.over_bins(launch.kernels(False).forward, (2**31 // 49 + 1, 1, 7, 7), False, True)
+    with pytest.raises(NotImplementedError, match="int32"):
+        tiles.over_cells(launch.kernels(False).gather, (1, 1, 2**31 - 1, 1), 1, False, True)
