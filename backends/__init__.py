@@ -97,14 +97,21 @@ def load(name: str, device: str = "cpu") -> Backend:
             f"no backend is called {name!r}; registered: {known}; or name a class, package.module:Class"
         )
     try:
-        factory = getattr(importlib.import_module(module_name), class_name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if name in registered:
-            extra = module_name.split(".")[2]
-            raise UnavailableBackend(
-                f"backend {name} needs {error.name}, which is not installed: pip install 'frcnn[{extra}]'"
-            ) from error
-        raise UnknownBackend(f"{name}: there is no module {error.name}") from error
-    except AttributeError as error:
-        raise UnknownBackend(f"{name}: module {module_name} has no {class_name}") from error
-    return factory(device=device)
+        if name not in registered:
+            raise UnknownBackend(f"{name}: there is no module {error.name}") from error
+        ours = module_name.startswith("frcnn.backends.")
+        how = f": pip install 'frcnn[{module_name.split('.')[2]}]'" if ours else ""
+        raise UnavailableBackend(f"backend {name} needs {error.name}, which is not installed{how}") from error
+    except ValueError as error:  # no name, as in ":Class"
+        raise UnknownBackend(f"{name}: {error}") from error
+    factory = getattr(module, class_name, None)
+    if factory is None:
+        raise UnknownBackend(f"{name}: module {module_name} has no {class_name}")
+    try:
+        return factory(device=device)
+    except TypeError as error:
+        raise UnavailableBackend(
+            f"backend {name} cannot be made by {class_name}(device={device!r}): {error}"
+        ) from error

@@ -29,7 +29,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--backend", "backends", multiple=True, metavar="NAME|MODULE:CLASS", help="May be given more than once.")
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="NAME|MODULE:CLASS",
+    help="May be given more than once.  [default: reference, torch, torch-triton and tf]",
+)
 @click.option(
     "--profile", "effort", type=click.Choice(["quick", "default", "certify"]), default="default", show_default=True
 )
@@ -56,6 +62,10 @@ def conformance(backends, mutants, **options) -> None:
     from frcnn.conformance.photographs import RealDataError
     from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run, run_mutants
 
+    if mutants and backends:
+        raise click.UsageError("--mutants examines the suite, by backends of its own: leave --backend out")
+    if options["seed"] is not None and (mutants or options["effort"] == "certify"):
+        raise click.UsageError("nothing is drawn by chance with --mutants and --profile certify: leave --seed out")
     try:
         backends = backends or DEFAULT_BACKENDS[options["device"]]
         act = run_mutants if mutants else run

@@ -22,10 +22,13 @@ def report() -> None:
 @needs("conformance")
 def verify(files) -> None:
     """Check that each FILE is a whole, unaltered report, and say what it found."""
+    from frcnn.conformance.report import scope
+
     for file, (head, _, foot) in zip(files, _read(files), strict=True):
         backend = head["backend"]
         click.echo(
-            f"{file}: {backend['name']} ({backend['version']}) {foot['verdict']}, {foot['counts']}, id {foot['id']}"
+            f"{file}: {backend['name']} ({backend['version']}) {foot['verdict']}{scope(head)}, {foot['counts']}, "
+            f"id {foot['id']}"
         )
 
 

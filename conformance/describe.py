@@ -11,6 +11,9 @@ import sys
 import numpy as np
 
 from frcnn import backends
+from frcnn.conformance.report import is_release
+
+EXECUTED = ("numpy", "native", "cuda", "interpreter")
 
 
 def describe(name: str, device: str) -> dict:
@@ -24,8 +27,9 @@ def describe(name: str, device: str) -> dict:
     try:
         answer = json.loads(child.stdout.splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
-        last = "\n".join(child.stderr.splitlines()[-5:])
-        raise backends.UnavailableBackend(f"backend {name} died while loading ({child.returncode}):\n{last}") from None
+        last = "".join(f"\n{line}" for line in child.stderr.splitlines()[-5:])
+        ended = f"was killed by signal {-child.returncode}" if child.returncode < 0 else "ended its process"
+        raise backends.UnavailableBackend(f"backend {name} {ended} while loading or at its first calls{last}") from None
     if error := answer.get("error"):
         raise getattr(backends, answer["kind"])(error)
     return answer
@@ -34,12 +38,26 @@ def describe(name: str, device: str) -> dict:
 def _main(name, device):
     try:
         backend = backends.load(name, device)
+        answer = _said_of_itself(name, backend)
         _warm_up(backend)
     except (backends.UnknownBackend, backends.UnavailableBackend) as error:
         answer = {"kind": type(error).__name__, "error": str(error)}
-    else:
-        answer = {"name": backend.name, "version": backend.version, "executed": backend.executed}
     print(json.dumps(answer))
+
+
+def _said_of_itself(name, backend):
+    """What a report will say of the backend; a run whose report nobody could read is not begun."""
+    said = {attribute: getattr(backend, attribute, None) for attribute in ("name", "version", "executed")}
+    for attribute, value in said.items():
+        if not isinstance(value, str) or not value:
+            raise backends.UnavailableBackend(f"backend {name}: its {attribute} must be a text, got {value!r}")
+    if not is_release(said["version"]):
+        raise backends.UnavailableBackend(f"backend {name}: {said['version']!r} is no version of a release")
+    if said["executed"] not in EXECUTED:
+        raise backends.UnavailableBackend(
+            f"backend {name}: executed must be one of {', '.join(EXECUTED)}, got {said['executed']!r}"
+        )
+    return said
 
 
 def _warm_up(backend):
@@ -47,8 +65,10 @@ def _warm_up(backend):
     try:
         _, argmax = backend.roi_pool(np.ones((1, 1, 2, 2), np.float32), rois, (1, 1))
         backend.roi_pool_backward(np.ones((1, 1, 1, 1), np.float32), argmax, rois, (1, 1, 2, 2))
-    except backends.Missing:
-        pass  # an outcome that the tests will record
+    except backends.UnavailableBackend:
+        raise
+    except Exception:
+        pass  # the tests will find and record it
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def described(item) -> dict:
 @pytest.fixture(scope="session")
 def subject(request):
     run = request.config.frcnn_run
-    return Subject(backends.load(run.backend, run.device))
+    return Subject(backends.load(run.backend, run.device), run.backend)
 
 
 @pytest.hookimpl(wrapper=True)

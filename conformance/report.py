@@ -42,11 +42,15 @@ class Incomplete(InvalidReport):
 
 
 class Altered(InvalidReport):
-    """The id in the footer is the hash of the lines before it."""
+    """The footer is what the lines before it amount to, and its id is their hash."""
 
 
 class Unversioned(InvalidReport):
     """The backend's version names a release: "main" is a different program tomorrow."""
+
+
+class OtherSpec(InvalidReport):
+    """A report is read by an frcnn of the same spec, which knows what its clauses ask for."""
 
 
 def header(run, described, plan, real, examined, seed, started) -> dict:
@@ -117,20 +121,30 @@ def lacking(body) -> list[str]:
 
 
 def conforms(head, body) -> bool:
-    """Whether every required clause passed, of the pages of which the backend has anything, and one clause at least.
+    """Whether nothing stands against it, and one clause passed at least."""
+    outcomes = clause_outcomes([result for result in body if result["profile"] != "caffe-2015"])
+    return "passed" in outcomes.values() and not objections(head, body)
 
-    Optional clauses and the profile caffe-2015 may be missing, but nothing that is there may fail.
+
+def objections(head, body) -> dict[str, str]:
+    """The clauses that stand against conforming, with their outcomes: failed or crashed, or required and not passed.
+
+    Required is every clause that was asked for, of the pages of which the backend has anything. Optional clauses and
+    the profile caffe-2015 may be missing, but nothing that is there may fail.
     """
-    if any(result["outcome"] in ("failed", "crashed") for result in body):
-        return False
-    needed = [result for result in body if result["profile"] != "caffe-2015"]
-    outcomes, absent = clause_outcomes(needed), lacking(body)
-    required = [
-        clause.id
-        for clause in spec.clauses().values()
-        if not clause.optional and clause.page not in absent and (not head["clauses"] or clause.id in head["clauses"])
-    ]
-    return "passed" in outcomes.values() and all(outcomes.get(clause) == "passed" for clause in required)
+    found = {clause: o for clause, o in clause_outcomes(body).items() if o in ("failed", "crashed")}
+    outcomes = clause_outcomes([result for result in body if result["profile"] != "caffe-2015"])
+    absent = lacking(body)
+    for clause in spec.clauses().values():
+        asked = not head["clauses"] or clause.id in head["clauses"]
+        if asked and not clause.optional and clause.page not in absent and outcomes.get(clause.id) != "passed":
+            found.setdefault(clause.id, outcomes.get(clause.id, "missing"))
+    return found
+
+
+def scope(head) -> str:
+    """What a verdict is about where not all clauses were asked for: " in roi-pool.tie alone"."""
+    return f" in {', '.join(head['clauses'])} alone" if head["clauses"] else ""
 
 
 def report_id(lines) -> str:
@@ -150,8 +164,10 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
     """(header, results, footer) of a report that holds every invariant above. Raises InvalidReport, one kind each."""
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"{path.name}: {error}") from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise Malformed(f"{path.name}: each line must be an object")
     if len(lines) < 2 or lines[0].get("kind") != "header" or lines[-1].get("kind") != "footer":
         raise Truncated(f"{path.name} has no header or no footer")
     schema = json.loads(importlib.resources.files("frcnn.conformance").joinpath("report_schema.json").read_text())
@@ -160,15 +176,27 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
         try:
             validator.validate(line)
         except jsonschema.ValidationError as error:
-            raise Malformed(f"{path.name}:{number}: {error.message}") from error
+            raise Malformed(f"{path.name}:{number}: {error.message[:200]}") from error
     head, *body, foot = lines
     if len({r["test"] for r in body}) != len(body) or len(body) != head["planned"]:
         raise Incomplete(f"{path.name} has {len(body)} results for {head['planned']} planned tests")
-    if not any(character.isdigit() for character in head["backend"]["version"]):
+    if not is_release(head["backend"]["version"]):
         raise Unversioned(f"{path.name}: {head['backend']['version']!r} is no version")
     if foot["id"] != report_id([head, *body]):
         raise Altered(f"{path.name}: its lines do not have the id {foot['id'][:12]}")
+    if head["spec"] != spec.VERSION:
+        raise OtherSpec(
+            f"{path.name} is of spec {head['spec']}, whose clauses this frcnn, of {spec.VERSION}, cannot judge"
+        )
+    summed_up = footer(head, body)
+    if wrong := [name for name in summed_up if name != "finished" and summed_up[name] != foot[name]]:
+        raise Altered(f"{path.name}: its lines do not amount to the {' and the '.join(wrong)} of its footer")
     return head, body, foot
+
+
+def is_release(version: str) -> bool:
+    """Whether a version can be told from tomorrow's."""
+    return any(character.isdigit() for character in version)
 
 
 def suite_digest() -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frcnn import cache, spec
+from frcnn.backends import UnavailableBackend
 from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
 from frcnn.conformance.mutants import examination
@@ -62,13 +63,16 @@ def run(request: Request, console: Console) -> bool:
     _check_clauses(request.clauses)
     with console.status("loading the backends, and compiling on first use"), ThreadPoolExecutor() as pool:
         answers = pool.map(describe, request.backends, repeat(request.device))
-        described = dict(zip(request.backends, answers, strict=True))
+        described = dict(zip(request.backends, answers, strict=True))  # one that was named twice runs once
+    names = [answer["name"] for answer in described.values()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UnavailableBackend(f"two backends are called {twice!r}, and their reports would have one file")
     maps, real = _photographs(request, console)
     seed = _seed(request)
 
     request.out.mkdir(parents=True, exist_ok=True)
     reports, plan, examined = [], _plan(request, maps), examination.shipped()
-    for name in request.backends:
+    for name in described:
         executed = described[name]["executed"]
         examples = (EXAMPLES_INTERPRETED if executed == "interpreter" else EXAMPLES)[request.effort]
         started = report.now()

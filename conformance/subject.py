@@ -27,8 +27,10 @@ class Subject:
     The reference itself is held to the naive second formulation, every other backend to the reference.
     """
 
-    def __init__(self, backend):
+    def __init__(self, backend, loaded_as=None):
+        """loaded_as: what `backends.load` was asked for, for the lines that repeat a failure."""
         self.backend = backend
+        self.loaded_as = loaded_as or backend.name
         self.is_reference = backend.executed == "numpy" and backend.name == "reference"
         self.begin()
 
@@ -233,7 +235,7 @@ class Subject:
         __tracebackhide__ = True
         if got is not None:
             message += f", got {got.dtype} {got.shape}"
-        raise Nonconforming(f"{message}\n{case!r}\nTo repeat it:\n\n{case.reproducer(self.backend.name)}\n")
+        raise Nonconforming(f"{message}\n{case!r}\nTo repeat it:\n\n{case.reproducer(self.loaded_as)}\n")
 
 
 def as_tuple(value):

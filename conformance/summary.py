@@ -3,7 +3,7 @@
 from tabulate import tabulate
 
 from frcnn import spec
-from frcnn.conformance.report import OUTCOMES, clause_outcomes, lacking
+from frcnn.conformance.report import OUTCOMES, clause_outcomes, lacking, objections, scope
 
 
 def table(reports) -> str:
@@ -12,14 +12,12 @@ def table(reports) -> str:
 
 
 def closing_lines(reports, out) -> list[str]:
-    """What a person wants to know after the table: verdicts, the clauses that failed, what real input showed."""
+    """What a person wants to know after the table: verdicts, what stands against them, what real input showed."""
     lines = [""]
     for head, body, foot in reports:
         name = head["backend"]["name"]
-        lines.append(f"{name}: {foot['verdict']}, report {foot['id'][:12]}")
-        lines += [
-            f"  {clause}: {outcome}" for clause, outcome in foot["clauses"].items() if outcome in ("failed", "crashed")
-        ]
+        lines.append(f"{name}: {foot['verdict']}{scope(head)}, report {foot['id'][:12]}")
+        lines += [f"  {clause}: {outcome}" for clause, outcome in objections(head, body).items()]
         lines += [f"  {sentence}" for sentence in _facts(head, body)]
     return [*lines, f"reports: {out / 'index.md'}"]
 
@@ -57,6 +55,8 @@ def replaced(page, text) -> str:
 def index(reports) -> str:
     """reports/index.md: verdicts, how each was run, the table, clause by backend, the suite examined, reasons."""
     names = [head["backend"]["name"] for head, _, _ in reports]
+    if len(set(names)) < len(names):  # of one backend at several times
+        names = [f"{name} {foot['id'][:12]}" for name, (_, _, foot) in zip(names, reports, strict=True)]
     clauses = [
         {
             "clause": id,
@@ -116,10 +116,10 @@ def _of_each(reports, sentences):
 
 
 def _made(head, body):
-    machine = head["machine"]
+    machine, commit = head["machine"], head.get("commit") or "unknown"
     return [
-        f"Profile `{head['effort']}`, spec {head['spec']}, suite `{head['suite'][:12]}`, frcnn {head['frcnn']}, "
-        f"commit `{head.get('commit') or 'unknown'}`; {machine['processor']}, {machine['cores']} cores"
+        f"Profile `{head['effort']}`{scope(head)}, spec {head['spec']}, suite `{head['suite'][:12]}`, "
+        f"frcnn {head['frcnn']}, commit `{commit}`; {machine['processor']}, {machine['cores']} cores"
     ]
 
 
@@ -129,7 +129,7 @@ def _drawn(head, body):
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     seed = "none, for nothing is drawn by chance" if head["seed"] is None else head["seed"]
     return [
-        f"Clauses: {', '.join(head['clauses']) or 'all'}; seed: {seed}",
+        f"Seed: {seed}",
         f"{machine['system']} {machine['architecture']}, Python {machine['python']}, {libraries}",
     ]
 

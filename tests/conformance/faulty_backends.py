@@ -143,3 +143,24 @@ class NextRelease(ReferenceBackend):
 
     name = "next-release"
     version = "main"
+
+
+class Namesake(ReferenceBackend):
+    """Its report would have the file of another's."""
+
+    executed = "native"
+
+
+class Nameless(ReferenceBackend):
+    name = None
+
+
+class RunsByMagic(ReferenceBackend):
+    executed = "magic"
+
+
+class Aborts(ReferenceBackend):
+    """Takes its process with it, at the first call."""
+
+    def roi_pool(self, *arguments, **options):
+        os.abort()

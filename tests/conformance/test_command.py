@@ -1,8 +1,11 @@
 """`frcnn conformance`, asked for something that is not there: exit code 2, one clear sentence, nothing written."""
 
+import importlib.metadata
+
 import pytest
 from click.testing import CliRunner
 
+from frcnn import backends
 from frcnn.cli import main
 from frcnn.spec import clauses
 
@@ -18,6 +21,15 @@ from frcnn.spec import clauses
         (["--backend", "reference", "--device", "cuda"], "runs on cpu, not on cuda"),
         (["--backend", "reference", "--voc-root", "no/such/folder", "--weights", "w.npz"], "no/such/folder"),
         (["--backend", "next-to-nothing:"], "no backend is called"),
+        (["--backend", ":Backend"], "Empty module name"),
+        (["--backend", "reference", "--backend", "faulty_backends:Namesake"], "two backends are called 'reference'"),
+        (["--backend", "faulty_backends:NextRelease"], "'main' is no version of a release"),
+        (["--backend", "faulty_backends:Nameless"], "its name must be a text, got None"),
+        (["--backend", "faulty_backends:RunsByMagic"], "executed must be one of numpy, native, cuda, interpreter"),
+        (["--backend", "faulty_backends:replaced"], "cannot be made by replaced(device='cpu')"),
+        (["--backend", "faulty_backends:Aborts"], "was killed by signal 6"),
+        (["--mutants", "--backend", "reference"], "leave --backend out"),
+        (["--profile", "certify", "--seed", "5"], "leave --seed out"),
     ],
 )
 def test_a_wrong_request_ends_with_2_and_writes_nothing(tmp_path, arguments, sentence):
@@ -26,6 +38,22 @@ def test_a_wrong_request_ends_with_2_and_writes_nothing(tmp_path, arguments, sen
     assert answer.exit_code == 2, answer.output
     assert sentence in " ".join(answer.output.split())
     assert not out.exists()
+
+
+def test_a_backend_of_somebody_else_s_whose_framework_is_not_there_is_not_called_an_extra_of_ours(monkeypatch):
+    point = importlib.metadata.EntryPoint("theirs", "nowhere_else:Backend", backends.ENTRY_POINTS)
+    monkeypatch.setattr(backends, "entry_points", lambda group: [point])
+    with pytest.raises(
+        backends.UnavailableBackend, match="^backend theirs needs nowhere_else, which is not installed$"
+    ):
+        backends.load("theirs")
+
+
+def test_an_attribute_that_a_backend_s_module_lacks_is_not_taken_for_the_class(tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text("import numpy\nnumpy.nope\nclass Backend: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AttributeError, match="nope"):
+        backends.load("broken_module:Backend")
 
 
 def test_a_framework_that_is_not_installed_is_named_with_its_remedy(tmp_path, monkeypatch):

@@ -48,6 +48,46 @@ def test_a_changed_outcome_makes_a_report_altered(tmp_path, lines):
         reread(tmp_path, changed)
 
 
+@pytest.mark.parametrize("forged", [{"verdict": "failed"}, {"counts": {}}, {"examples": 10**6}, {"clauses": {}}])
+def test_a_footer_that_its_lines_do_not_amount_to_makes_a_report_altered(tmp_path, lines, forged):
+    if "counts" in forged:
+        forged = {"counts": {**lines[-1]["counts"], "passed": 10**6}}
+    with pytest.raises(report.Altered):
+        reread(tmp_path, [*lines[:-1], {**lines[-1], **forged}])
+
+
+def test_a_report_of_another_spec_is_not_judged_by_this_one(tmp_path, lines):
+    head = {**lines[0], "spec": "0.1"}
+    with pytest.raises(report.OtherSpec):
+        reread(tmp_path, [head, *lines[1:-1], {**lines[-1], "id": report.report_id([head, *lines[1:-1]])}])
+
+
+def test_what_is_no_text_or_no_objects_is_malformed(tmp_path):
+    file = tmp_path / "report.jsonl"
+    for content in (b"\xff\xfe", b"[]\n[]\n"):
+        file.write_bytes(content)
+        with pytest.raises(report.Malformed):
+            report.read(file)
+
+
+def test_a_verdict_on_some_clauses_says_on_which(tmp_path, lines):
+    head, *body, foot = lines
+    assert "Profile `quick` in roi-pool.tie alone" in summary.verdicts([(head, body, foot)])
+    assert summary.closing_lines([(head, body, foot)], tmp_path)[1].startswith(
+        "reference: passed in roi-pool.tie alone"
+    )
+    report.write(tmp_path / "report.jsonl", lines)
+    answer = CliRunner().invoke(main, ["report", "verify", str(tmp_path / "report.jsonl")])
+    assert "passed in roi-pool.tie alone" in answer.output
+
+
+def test_what_stands_against_a_backend_is_said_at_the_end_of_a_run(tmp_path):
+    clause = "roi-pool.backward"
+    _, [(head, body, foot)] = run_suite(tmp_path, "faulty_backends:WithoutBackward", clauses=(clause,))
+    assert foot["verdict"] == "failed"
+    assert f"  {clause}: missing" in summary.closing_lines([(head, body, foot)], tmp_path)
+
+
 def test_changed_times_leave_the_id_as_it_is(tmp_path, lines):
     reread(tmp_path, [{**lines[0], "started": "later"}, {**lines[1], "seconds": 99.0}, *lines[2:]])
 
