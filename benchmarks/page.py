@@ -1,5 +1,6 @@
 """docs/performance.md, made of files of results: what is reached of the goals, every table, what did not pay."""
 
+import json
 import tomllib
 from importlib import resources
 
@@ -12,7 +13,25 @@ Made by `frcnn bench page` from `benchmarks/results/`, where every figure stands
 one of medians within one run, in which the libraries take turns, or the cases of one; a spread says how far its rounds
 lay apart."""
 
+# What `frcnn bench` writes into every file of results; `device` and `growth` are in some.
+PARTS = ("benchmark", "started", "commit", "machine", "threads", "rounds", "versions", "copy_bytes_a_second", "rows")
+
 BY_HAND = "Measured by hand with throw-away programs on two cores: no file of results holds these figures."
+
+
+class InvalidResults(ValueError):
+    """A file that `frcnn bench` did not write; the sentence names it and what it lacks."""
+
+
+def read(file):
+    """What `frcnn bench` wrote into a file. Raises InvalidResults."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidResults(f"{file} is no file of results of `frcnn bench`, which are JSON: {error}") from error
+    if lacking := [part for part in PARTS if not isinstance(found, dict) or part not in found]:
+        raise InvalidResults(f"{file} is no file of results of `frcnn bench`: it lacks {', '.join(lacking)}")
+    return found
 
 
 def page(results, pictures):

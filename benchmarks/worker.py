@@ -34,14 +34,17 @@ class Worker:
         surroundings = {name: str(threads) for name in ("OMP_NUM_THREADS", "FRCNN_BENCH_THREADS")}
         surroundings["FRCNN_BENCH_DEVICE"] = device
         with self.log.open("w") as log_file:
-            self._process = subprocess.Popen(
-                [str(python), str(file)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                text=True,
-                env={**os.environ, **surroundings},
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [str(python), str(file)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log_file,
+                    text=True,
+                    env={**os.environ, **surroundings},
+                )
+            except OSError as error:
+                raise WorkerError(f"worker {name} does not start: {python} is no Python here: {error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout

@@ -78,9 +78,13 @@ _timing("detect", "One photograph from pixels to detections, ours alone.")
 @needs("bench")
 def page(results, into) -> None:
     """The page on performance, of files that the other commands wrote: RESULTS."""
+    from frcnn.benchmarks.page import InvalidResults, read
     from frcnn.benchmarks.page import page as made
 
-    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in results}
+    try:
+        found = {file.stem: read(file) for file in results}
+    except InvalidResults as error:
+        raise click.ClickException(str(error)) from error
     plots = {file.stem: file.with_suffix(".png") for file in results}
     put(made(found, {name: link(plot, into) for name, plot in plots.items() if plot.exists()}), into)
 

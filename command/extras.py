@@ -1,4 +1,4 @@
-"""What a command needs beyond click: an extra of the package, imported when the command runs."""
+"""What a command needs beyond click: an extra of the package, imported when it runs, and files within reach."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ import functools
 import click
 
 
+class _NotUsable(click.ClickException):
+    """A file or folder that the system will not give; exits with 2, since 1 is some commands' verdict."""
+
+    exit_code = 2
+
+
 def needs(extra: str):
-    """For a command's function: a module that is not there is a usage error that says which extra to install."""
+    """For a command's function, and the extra that it needs.
+
+    A module that is not there is a usage error that says which extra to install. A file that cannot be read or written
+    is an error in the system's own words, which name the path. An OSError that names none has nothing to do with what
+    was typed, and comes through as it is.
+    """
 
     def decorated(command):
         @functools.wraps(command)
@@ -17,6 +28,10 @@ def needs(extra: str):
                 return command(*arguments, **options)
             except ModuleNotFoundError as error:
                 raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[{extra}]'") from error
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                raise _NotUsable(str(error)) from error
 
         return run
 

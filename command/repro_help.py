@@ -17,7 +17,7 @@ def with_precision(command):
         type=click.Choice(["float32", "tf32", "bfloat16"]),
         default="float32",
         show_default=True,
-        help="Of training; tf32 and bfloat16 (torch alone) are faster on a GPU, and not the recipe's arithmetic.",
+        help="Of training; tf32 and bfloat16, both with torch alone: faster on a GPU, and not the recipe's arithmetic.",
     )(command)
 
 

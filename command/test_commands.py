@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from frcnn.repro_help import PROPOSALS, with_svd
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
 _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+
+
+class _Score(click.FloatRange):
+    """A number within the range, which click takes NaN to be, as it is neither below nor above."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number from {self.min} to {self.max}.", param, ctx)
+        return number
 
 
 @click.command()
@@ -84,7 +95,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
 @click.option("--checkpoint", type=_FILE, required=True, help="Of `frcnn train`.")
 @_BACKEND
 @_DEVICE
-@click.option("--least", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The lowest score shown.")
+@click.option("--least", type=_Score(0, 1), default=0.5, show_default=True, help="The lowest score shown.")
 @click.option("--out", type=_FILE, default=Path("detections"), show_default=True, help="Folder for the pictures.")
 @needs("repro")
 def detect(images, checkpoint, backend, device, least, out) -> None:

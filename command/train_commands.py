@@ -25,7 +25,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--proposals", "file", type=_FILE, help=PROPOSALS)
 @click.option("--weights", type=_FILE, help="Pre-trained: .npz, .pth, .h5 or .caffemodel.  [default: drawn weights]")
 @click.option("--out", type=_FILE, required=True, help="Folder for checkpoints and metrics.")
-@click.option("--resume", is_flag=True, help="Go on from OUT's newest whole checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from OUT's newest whole checkpoint, or the start if there is none.")
 @click.option("--iterations", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="That make minibatches.")
 @click.option("--tensorboard", is_flag=True, help="Write events to OUT/tensorboard too.")
@@ -56,6 +56,7 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
             f"{recipe} trains on {asked.data}: give --voc-root; `frcnn data {asked.data}` fetches it"
         )
     try:
+        training.trainer_module(options["backend"], options["precision"], options["device"])  # before data are made
         split = _split(asked, voc_root or _made_up(asked, out), year or YEARS[asked.data], name or asked.train_set)
         boxes, _ = boxes_for([split], asked.proposals, file, console)
         beginning = training.prepare(asked, split, boxes, weights)

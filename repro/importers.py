@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from frcnn.repro.npz import why
+
 # Blue, green, red. The original takes the first for all its networks (lib/fast_rcnn/config.py:119).
 FAST_RCNN_MEAN = (102.9801, 115.9465, 122.7717)
 VGG_MEAN = (103.939, 116.779, 123.68)
@@ -57,6 +59,8 @@ def read_weights(path):
     readers = {".npz": _npz, ".pth": _pth, ".h5": _h5, ".caffemodel": _caffemodel}
     if path.suffix not in readers:
         raise ValueError(f"{path} must end in one of {', '.join(readers)}, which say how it is read")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
     weights, mean = readers[path.suffix](path)
     for name, array in weights.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
@@ -70,7 +74,7 @@ def _npz(path):
             weights = {name: archive[name] for name in archive.files if name.endswith(("/w", "/b"))}
             mean = archive["mean"] if "mean" in archive.files else None
     except _UNREADABLE as error:
-        raise ValueError(f"{path} is no .npz file of arrays alone, or cut short: {error}") from None
+        raise ValueError(f"{path} is no .npz file of arrays alone, or cut short: {why(error)}") from None
     if not weights:
         raise ValueError(f"{path} holds no weights: their names end in /w and /b, as conv1_1/w")
     if mean is not None:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from frcnn.repro.npz import why
 from frcnn.repro.voc import Split
 
 Proposals = dict[str, np.ndarray]
@@ -170,7 +171,9 @@ def stored_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             return [stored[name] for name in names]
     except (*_UNREADABLE, TypeError) as error:  # TypeError: a bare array, .npy, is nothing to open
-        raise ProposalsError(f"{path} must be an .npz with {', '.join(names)}, but cannot be read: {error}") from None
+        raise ProposalsError(
+            f"{path} must be an .npz with {', '.join(names)}, but cannot be read: {why(error)}"
+        ) from None
 
 
 def _by_name(path: Path, names: Sequence[str], boxes: Sequence[np.ndarray]) -> Proposals:

@@ -92,8 +92,8 @@ def chosen_tier(tier, devices):
 def check(request):
     """Raises a ValueError that says what of a request cannot be done, before anything of it is."""
     check_ranks(read_network(request.recipe.network), request.ranks)
-    for backend in request.devices:
-        training.trainer_module(backend, request.precision)
+    for backend, device in request.devices.items():
+        training.trainer_module(backend, request.precision, device)
 
 
 def run(request, console=None):

@@ -12,6 +12,12 @@ from frcnn.backends.tf import roi_pool
 from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU, Scale
 
 
+def check_device(device):
+    """Raises ValueError for a device that frcnn's operators for TensorFlow do not have."""
+    if device != "cpu":
+        raise ValueError(f"device must be cpu, for which alone RoI pooling is there in TensorFlow, got {device!r}")
+
+
 def forward(network, parameters, images, rois, masks=None, *, profile="exact"):
     """Class scores and box offsets of each RoI.
 

@@ -14,8 +14,7 @@ class Tester:
     """
 
     def __init__(self, network, arrays, device="cpu", profile="exact"):
-        if device != "cpu":
-            raise ValueError(f"device must be cpu, for which alone RoI pooling is there in TensorFlow, got {device!r}")
+        tf_network.check_device(device)
         self.network, self.profile = network, profile
         with tf.device("CPU"):
             self.parameters = {name: tf.constant(array) for name, array in arrays.items()}

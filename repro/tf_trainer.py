@@ -6,9 +6,11 @@ import tensorflow as tf
 
 from frcnn.backends.tf import multi_task_loss, sgd_step
 from frcnn.repro import tf_network
+from frcnn.repro.tf_network import check_device
 from frcnn.repro.updates import learning, options_of
 
-PRECISIONS = ("float32", "tf32")
+PRECISIONS = ("float32",)  # TF32 is a GPU's, and there is no RoI pooling on one in TensorFlow
+DEVICE = "/CPU:0"
 
 
 class Trainer:
@@ -18,16 +20,16 @@ class Trainer:
     of the box loss and the profile are used.
     arrays: name -> array of every parameter, all float32 or all float64, which is what is computed in; and
     "velocity/<name>" where there is one already.
-    precision: "float32" (or what the arrays are); on a GPU also "tf32", products of 10 bits.
+    device: "cpu", the one that frcnn's operators for TensorFlow have. precision: "float32" (or what the arrays are).
+    Raises ValueError for another device or precision.
     """
 
     def __init__(self, network, recipe, arrays, *, device="cpu", precision="float32"):
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} in TensorFlow, got {precision!r}")
+        check_device(device)
         self.network, self.recipe, self.precision = network, recipe, precision
-        self._device = {"cpu": "/CPU:0", "cuda": "/GPU:0"}[device]
-        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-        with tf.device(self._device):
+        with tf.device(DEVICE):
             given = {name: arrays[name] for name in network.shapes(1)}
             self._learned = {name: tf.Variable(given[name]) for name in learning(network, recipe, given)}
             self._frozen = {name: tf.constant(given[name]) for name in given if name not in self._learned}
@@ -58,7 +60,7 @@ class Trainer:
             for layer, width in self.network.dropout_widths.items()
         }
         floats = [tf.constant(array.astype(kind)) for array in (batch.images, batch.rois, batch.targets)]
-        with tf.device(self._device):
+        with tf.device(DEVICE):
             losses, gradients = self._compiled(*floats, tf.constant(batch.labels), masks)
             for name, blob in self._learned.items():
                 weights, self._velocity[name] = sgd_step(
@@ -78,7 +80,7 @@ class Trainer:
         threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
         return {
             "framework": f"tensorflow {tf.__version__}",
-            "device": self._device,
+            "device": DEVICE,
             "threads": threads,
             "precision": self.precision,
         }

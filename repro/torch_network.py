@@ -11,6 +11,12 @@ from frcnn.backends.torch import roi_pool
 from frcnn.repro.layers import FC, LRN, Conv, Dropout, Fire, MaxPool, ReLU, Scale
 
 
+def check_device(device):
+    """Raises ValueError for a device that is not there: torch itself would raise a bare AssertionError."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("torch finds no CUDA device on this machine; use device cpu")
+
+
 def forward(network, parameters, images, rois, masks=None, *, profile="exact"):
     """Class scores and box offsets of each RoI.
 

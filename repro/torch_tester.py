@@ -10,10 +10,11 @@ class Tester:
     """A network with its parameters on a device.
 
     network: a Network. arrays: name -> array, as Network.shapes has them. device: "cpu" or "cuda".
-    profile: of RoI pooling.
+    profile: of RoI pooling. Raises ValueError for a device that is not there.
     """
 
     def __init__(self, network, arrays, device="cpu", profile="exact"):
+        torch_network.check_device(device)
         self.network, self.device, self.profile = network, device, profile
         self.parameters = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 

@@ -6,6 +6,7 @@ import torch
 
 from frcnn.backends.torch import multi_task_loss, sgd_step
 from frcnn.repro import torch_network
+from frcnn.repro.torch_network import check_device
 from frcnn.repro.updates import learning, options_of
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -19,11 +20,13 @@ class Trainer:
     arrays: name -> array of every parameter, all float32 or all float64, which is what is computed in; and
     "velocity/<name>" where there is one already.
     precision: "float32" (or what the arrays are); on a GPU also "tf32", products of 10 bits, or "bfloat16", autocast.
+    Raises ValueError for another precision, or a device that is not there.
     """
 
     def __init__(self, network, recipe, arrays, *, device="cpu", precision="float32"):
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        check_device(device)
         self.network, self.recipe, self.device, self.precision = network, recipe, torch.device(device), precision
         # cuDNN's convolutions are in TF32 unless told otherwise.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

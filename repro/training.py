@@ -106,14 +106,14 @@ def train(
 
     beginning: of `prepare`. out: the run's folder.
     backend: "torch" or "tf". device: "cpu" or "cuda". precision: one of the trainer's PRECISIONS.
-    resume: go on from the newest whole checkpoint, or from the start where there is none yet.
+    resume: go on from the newest whole checkpoint, or, with a remark, from the start where there is none yet.
     threads: how many make minibatches. tensorboard: whether events are written to out/tensorboard.
     console: a rich Console for progress and remarks, or None.
 
     Returns an Ended. Raises RunError naming what keeps the run from beginning or going on, Diverged where the loss is
     no number or grows; what the loader raises comes through.
     """
-    module = trainer_module(backend, precision)
+    module = trainer_module(backend, precision, device)
     console = Console(quiet=True) if console is None else console
     folder = RunFolder(out)
     facts, arrays = _facts(recipe, beginning), beginning.arrays
@@ -121,7 +121,9 @@ def train(
     try:
         if resume:
             kept, state, lines = folder.resume(console.print)
-            if state is not None:
+            if state is None:
+                console.print(f"{folder.path} has no whole checkpoint to resume: training begins from the start")
+            else:
                 _check_same(folder.path, state, facts)
                 arrays, start = kept, state["iteration"]
         else:
@@ -251,8 +253,8 @@ def _interrupted():
         signal.signal(signal.SIGINT, before)
 
 
-def trainer_module(backend, precision="float32"):
-    """A backend's module of training. Raises RunError where there is none, or not with this precision."""
+def trainer_module(backend, precision="float32", device="cpu"):
+    """A backend's module of training. Raises RunError where there is none, or not with this precision or device."""
     if backend not in TRAINERS:
         raise RunError(f"backend must be one of {', '.join(TRAINERS)}, got {backend!r}")
     try:
@@ -261,6 +263,10 @@ def trainer_module(backend, precision="float32"):
         raise RunError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
     if precision not in module.PRECISIONS:
         raise RunError(f"backend {backend} trains in {', '.join(module.PRECISIONS)}, not in {precision}")
+    try:
+        module.check_device(device)
+    except ValueError as error:
+        raise RunError(str(error)) from error
     return module
 
 

@@ -132,6 +132,31 @@ def test_a_worker_that_does_not_start_or_dies_is_named_with_its_last_words(tmp_p
         copy.prepare(tmp_path / "absent.npz", "copy")
 
 
+def test_a_peer_whose_python_is_not_there_ends_with_a_sentence(tmp_path):
+    words = ("bench", "roi-pool", "--peer", "torchvision=nopython", "--out", str(tmp_path / "found"))
+    result = CliRunner().invoke(main, [*words, "--library", "frcnn-torch"])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: worker torchvision does not start: nopython is no Python")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "it lacks benchmark, started"),
+        ("[]", "it lacks benchmark, started"),
+        ('{"rows": []}', "it lacks benchmark, started"),
+        ("{}\n{}\n", "which are JSON"),
+        ("\xff", "which are JSON"),
+    ],
+)
+def test_a_file_that_holds_no_results_is_refused_by_name(tmp_path, text, said):
+    (tmp_path / "x.jsonl").write_text(text, encoding="latin-1")
+    result = CliRunner().invoke(main, ["bench", "page", str(tmp_path / "x.jsonl")])
+    assert result.exit_code == 1
+    assert f"Error: {tmp_path / 'x.jsonl'} is no file of results of `frcnn bench`" in result.stderr
+    assert said in result.stderr
+
+
 def test_libraries_take_turns_and_the_first_rounds_are_not_counted():
     asked: list = []
     first, second = rounds.interleaved([Fake("a", asked), Fake("b", asked)], 3)

@@ -44,7 +44,7 @@ def test_a_backend_of_somebody_else_s_whose_framework_is_not_there_is_not_called
     point = importlib.metadata.EntryPoint("theirs", "nowhere_else:Backend", backends.ENTRY_POINTS)
     monkeypatch.setattr(backends, "entry_points", lambda group: [point])
     with pytest.raises(
-        backends.UnavailableBackend, match="^backend theirs needs nowhere_else, which is not installed$"
+        backends.UnavailableBackend, match=r"^backend theirs needs nowhere_else, which is not installed$"
     ):
         backends.load("theirs")
 

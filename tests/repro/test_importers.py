@@ -17,6 +17,7 @@ from frcnn.repro.importers import (
     read_weights,
 )
 from frcnn.repro.network import new_parameters, read_network
+from frcnn.repro.proposals import read_npz
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "weights"
 NARROW = 2  # channels of the small VGG16s that are written here
@@ -217,6 +218,22 @@ def test_a_file_that_is_none_of_its_kind_is_refused_by_name(tmp_path, suffix, co
         path.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(str(path))):
         read_weights(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pth", ".h5", ".caffemodel"])
+def test_a_file_that_is_not_there_is_said_not_to_be_there(tmp_path, suffix):
+    with pytest.raises(ValueError, match=f"^there is no file {re.escape(str(tmp_path))}/nope{re.escape(suffix)}$"):
+        read_weights(tmp_path / f"nope{suffix}")
+
+
+@pytest.mark.parametrize("read", [read_weights, read_npz], ids=["weights", "proposals"])
+def test_nobody_is_advised_to_allow_pickled_objects(tmp_path, read):
+    (tmp_path / "text.npz").write_text("neither")
+    objects = np.array([{}], object)
+    np.savez(tmp_path / "objects.npz", **{"conv1_1/w": objects, "ids": objects, "offsets": objects, "boxes": objects})
+    for name in ("text.npz", "objects.npz"):
+        with pytest.raises(ValueError, match=f"{name} .*: it holds something else than arrays$"):
+            read(tmp_path / name)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

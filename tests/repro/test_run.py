@@ -165,7 +165,8 @@ def test_a_request_that_is_wrong_is_refused_before_anything_is_made(tmp_path):
     for words, said in (
         (("--svd", "fc8=3"), "fc8 is no fully connected layer of I; those are fc6"),
         (("--svd", "fc6=100000"), "singular values; 100000 cannot be kept"),
-        (("--precision", "bfloat16", "--backend", "tf"), "backend tf trains in float32, tf32, not in bfloat16"),
+        (("--precision", "bfloat16", "--backend", "tf"), "backend tf trains in float32, not in bfloat16"),
+        (("--precision", "tf32", "--backend", "tf"), "backend tf trains in float32, not in tf32"),
     ):
         result = typed("--tier", "instant", *words, "--out", tmp_path / "out")
         assert result.exit_code == 2

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from frcnn.cli import main
@@ -93,6 +94,41 @@ def test_what_cannot_be_tested_ends_with_a_sentence(trained, tmp_path, change, c
     result = typed(*ask, *change)
     assert result.exit_code == code
     assert sentence in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [("tf", "device must be cpu, for which alone"), ("torch", "torch finds no CUDA device on this machine")],
+)
+def test_a_device_that_there_is_not_ends_test_and_detect_with_a_sentence(trained, tmp_path, monkeypatch, backend, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    image = trained / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000001.png"
+    for command in (
+        ["test", trained / "run.safetensors", "instant", *options(trained)],
+        ["detect", image, "--checkpoint", trained / "run.safetensors"],
+    ):
+        result = typed(*command, "--backend", backend, "--device", "cuda", "--out", tmp_path / "out")
+        assert (result.exit_code, said in result.stderr) == (1, True), result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_least_score_that_is_no_number_from_0_to_1_is_refused(trained, tmp_path):
+    image = trained / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000001.png"
+    for least in ("nan", "-NaN", "1.5"):
+        ask = ["detect", image, "--checkpoint", trained / "run.safetensors", "--out", tmp_path / "out"]
+        result = typed(*ask, "--least", least)
+        assert (result.exit_code, "Invalid value for '--least'" in result.stderr) == (2, True), result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_ends_test_and_detect_with_a_sentence_that_names_it(trained):
+    image = trained / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000001.png"
+    for command in (
+        ["test", trained / "run.safetensors", "instant", *options(trained)],
+        ["detect", image, "--checkpoint", trained / "run.safetensors"],
+    ):
+        result = typed(*command, "--out", "/dev/null/x")
+        assert (result.exit_code, "Not a directory: '/dev/null/x'" in result.stderr) == (2, True), result.output
 
 
 def test_a_file_that_is_no_checkpoint_or_no_picture_and_pictures_of_one_name_are_errors(trained, tmp_path):

@@ -5,12 +5,14 @@ import json
 import os
 
 import pytest
+import torch
 import training_cases
 from click.testing import CliRunner
 
 from frcnn.cli import main
 from frcnn.repro import made_up
 from frcnn.repro.proposals import write_npz
+from frcnn.repro.training import trainer_module
 from frcnn.repro.voc import read_split
 from frcnn.repro_help import let_threads_sleep
 
@@ -44,6 +46,18 @@ def test_the_command_trains_resumes_and_says_what_it_did(typed, tmp_path):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 12
 
 
+def test_a_resumed_run_that_has_nothing_to_go_on_from_says_that_it_begins_from_the_start(typed, tmp_path):
+    said = f"{tmp_path / 'run'} has no whole checkpoint to resume: training begins from the start"
+    result = CliRunner().invoke(main, [*typed, "--iterations", "2", "--resume"])
+    assert result.exit_code == 0, result.output
+    assert "".join(said.split()) in "".join(result.stderr.split())  # which is wrapped
+    result = CliRunner().invoke(main, [*typed, "--iterations", "2", "--resume"])
+    assert result.exit_code == 0, result.output
+    assert "begins from the start" not in result.stderr
+    text = " ".join(CliRunner().invoke(main, ["train", "--help"]).stdout.split())
+    assert "newest whole checkpoint, or the start if there is none." in text
+
+
 def test_a_recipe_of_real_photographs_without_a_devkit_is_a_usage_error_that_says_how_to_have_one(tmp_path):
     result = CliRunner().invoke(main, ["train", "short", "--out", str(tmp_path)])
     assert result.exit_code == 2
@@ -54,6 +68,30 @@ def test_a_recipe_that_is_none_is_a_usage_error_that_lists_those_there_are(tmp_p
     result = CliRunner().invoke(main, ["train", "swift", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "'swift' is no recipe" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("tf", "device must be cpu, for which alone RoI pooling is there in TensorFlow, got 'cuda'"),
+        ("torch", "torch finds no CUDA device on this machine; use device cpu"),
+    ],
+)
+def test_a_device_that_there_is_not_is_refused_before_anything_is_made(tmp_path, monkeypatch, backend, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    out = tmp_path / "run"
+    result = CliRunner().invoke(main, ["train", "instant", "--backend", backend, "--device", "cuda", "--out", str(out)])
+    assert (result.exit_code, said in result.stderr) == (1, True), result.output
+    assert not out.exists()
+    with pytest.raises(ValueError, match=said):
+        trainer_module(backend).Trainer(None, None, {}, device="cuda")
+
+
+def test_the_help_says_of_precision_what_the_backends_take():
+    text = " ".join(CliRunner().invoke(main, ["train", "--help"]).stdout.split())
+    assert "tf32 and bfloat16, both with torch alone" in text
+    alone = set(trainer_module("torch").PRECISIONS) - set(trainer_module("tf").PRECISIONS)
+    assert alone == {"tf32", "bfloat16"}
 
 
 def test_openmp_s_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
