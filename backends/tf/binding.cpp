@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -179,11 +180,29 @@ void Share(OpKernelContext* context, int64_t units, double cycles, const Work& w
   const auto& pool = *context->device()->tensorflow_cpu_worker_threads();
   const int64_t worthwhile = 1 + static_cast<int64_t>(cycles / kCyclesForAHelper);
   const int64_t threads = std::min({int64_t{pool.num_threads}, worthwhile, units});
-  if (threads <= 1) return work(0, units);
+  // Work that finds no memory must not throw through TensorFlow, nor end this call while helpers are at it.
+  const auto finds_memory = [](const Work& work, int64_t begin, int64_t end) {
+    try {
+      work(begin, end);
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  };
+  const auto refuse = [&] {
+    context->SetStatus(absl::ResourceExhaustedError(absl::StrCat(
+        "there is not enough memory for what ", context->op_kernel().type_string(),
+        " keeps beside its output; it takes less on a smaller map, or with fewer threads")));
+  };
+  if (threads <= 1) {
+    if (!finds_memory(work, 0, units)) refuse();
+    return;
+  }
 
   struct Counters {
     explicit Counters(int64_t pieces) : unfinished(static_cast<int>(pieces)) {}
     std::atomic<int64_t> taken{0}, finished{0};
+    std::atomic<bool> enough{true};
     tensorflow::BlockingCounter unfinished;
   };
   const int64_t pieces = threads * kPiecesAThread;
@@ -193,7 +212,7 @@ void Share(OpKernelContext* context, int64_t units, double cycles, const Work& w
       // Pieces that are taken together lie far apart: backward took a sixth longer with neighbouring channels.
       const int64_t piece = k % threads * kPiecesAThread + k / threads;
       const int64_t begin = units * piece / pieces, end = units * (piece + 1) / pieces;
-      if (begin < end) work(begin, end);
+      if (begin < end && !finds_memory(work, begin, end)) counters->enough = false;
       ++counters->finished;
     }
   };
@@ -201,6 +220,7 @@ void Share(OpKernelContext* context, int64_t units, double cycles, const Work& w
   take_pieces();
   for (int look = 0; look < kLooks && counters->finished < pieces; ++look) std::this_thread::yield();
   counters->unfinished.Wait();
+  if (!counters->enough) refuse();
 }
 
 frcnn::Type NativeType(DataType type) {

@@ -5,7 +5,7 @@ columns 4k .. 4k + 3. TensorFlow's own arithmetic passes the clauses, eagerly an
 tf.clip_by_value and tf.maximum are not used: they do not say which zero they give for -0 and 0 (box-clip.kept).
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
-argument. `validate=False` leaves out the second kind.
+argument. `validate=False` leaves out the second kind, but for shapes.
 """
 
 import numpy as np
@@ -84,7 +84,7 @@ def encode_boxes(proposals, ground_truth, *, profile="exact", validate=True):
     check_profile(profile)
     proposals, ground_truth = as_boxes("proposals", proposals), as_boxes("ground_truth", ground_truth)
     check_same_type("ground_truth", ground_truth, "proposals", proposals)
-    _check_as_many("ground_truth", ground_truth, proposals)
+    ground_truth = _as_many("ground_truth", ground_truth, proposals)
     p, p_extent = _centred("proposals", proposals, profile, validate)
     g, g_extent = _centred("ground_truth", ground_truth, profile, validate)
     return tf.concat([(g - p) / p_extent, tf.math.log(g_extent / p_extent)], axis=1)
@@ -99,7 +99,7 @@ def decode_boxes(proposals, deltas, *, profile="exact", validate=True):
     check_profile(profile)
     proposals, deltas = as_boxes("proposals", proposals), as_class_boxes("deltas", deltas)
     check_same_type("deltas", deltas, "proposals", proposals)
-    _check_as_many("deltas", deltas, proposals)
+    deltas = _as_many("deltas", deltas, proposals)
     if validate:
         _check_rows("deltas", tf.math.is_finite(deltas), "holds a number that is not finite")
     centre, extent = (side[:, None] for side in _centred("proposals", proposals, profile, validate))
@@ -141,8 +141,29 @@ def check_places(name, boxes):
 
 
 def check_all(good, sentence, *values):
-    """Stop with the sentence, its braces filled with the values, unless all of `good` is true."""
-    tf.debugging.Assert(tf.reduce_all(good), [tf.strings.format(sentence, values)])
+    """Stop with the sentence, its braces filled with the values, unless all of `good` is true; in a graph the op."""
+    return tf.debugging.Assert(tf.reduce_all(good), [tf.strings.format(sentence, values)])
+
+
+def rows_of(tensor):
+    """How many rows: a number where it is known without running, else a tensor."""
+    return tf.shape(tensor)[0] if tensor.shape[0] is None else tensor.shape[0]
+
+
+def of_shape(name, tensor, *sizes):
+    """`tensor`, which waits, where its shape or the wanted one is not known without running, until they are compared.
+
+    sizes: numbers, or what rows_of gives, or None for any. What is known, the caller has compared.
+    """
+    if tensor.shape.is_fully_defined() and not any(map(tf.is_tensor, sizes)):
+        return tensor
+    found = tf.shape(tensor)
+    wanted = tf.stack([found[axis] if size is None else size for axis, size in enumerate(sizes)])
+    # As text, shapes of different ranks are compared too.
+    found, wanted = (tf.strings.reduce_join(tf.strings.as_string(s), separator=", ") for s in (found, wanted))
+    sentence = tf.strings.join([f"{name} must have shape (", wanted, "), got (", found, ")"])
+    with tf.control_dependencies([tf.debugging.Assert(found == wanted, [sentence])]):
+        return tf.identity(tensor)
 
 
 def _check_rows(name, good, sentence):
@@ -150,9 +171,10 @@ def _check_rows(name, good, sentence):
     check_all(good, f"{name}[{{}}] {sentence}", row)
 
 
-def _check_as_many(name, rows, proposals):
+def _as_many(name, rows, proposals):
     if not rows.shape[:1].is_compatible_with(proposals.shape[:1]):
         raise ValueError(f"{name} must have one row a proposal, {proposals.shape[0]}, got {rows.shape}")
+    return of_shape(name, rows, rows_of(proposals), rows.shape[1])
 
 
 def _areas(boxes):

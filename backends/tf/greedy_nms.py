@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import as_threshold, check_profile
 from frcnn.backends.tf import library
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, of_shape, rows_of
 from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -56,6 +56,7 @@ def _as_scores(value, boxes):
         raise ValueError(f"scores must have shape ({boxes.shape[0]},), got {scores.shape}")
     if scores.dtype not in (tf.float32, tf.float64):
         raise TypeError(f"scores must have one of the types float32, float64, got {scores.dtype.name}")
+    scores = of_shape("scores", scores, rows_of(boxes))
     good = ~tf.math.is_nan(scores)
     row = tf.argmin(tf.cast(tf.concat([good, [False]], 0), tf.int32))
     check_all(good, "scores[{}] is NaN, which has no place in an order", row)

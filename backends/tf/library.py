@@ -1,6 +1,7 @@
 """The ops of binding.cpp, compiled against the installed TensorFlow when they are first needed."""
 
 import functools
+import importlib
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,10 +13,12 @@ from frcnn.backends.native import build
 def load():
     """The module with one function an op; registers the ops. Compiles (some ten seconds, once) or takes the cache.
 
-    A saved model that holds these ops needs this call before tf.saved_model.load.
+    A saved model that holds these ops needs this call before tf.saved_model.load, and nothing more for its gradients.
     Raises UnavailableBackend where there is no compiler.
     """
     binding = Path(__file__).with_name("binding.cpp")
     flags = [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
     path = build.shared_library("tf", binding, flags=flags, framework=f"tensorflow {tf.__version__}")
-    return tf.load_op_library(str(path))
+    ops = tf.load_op_library(str(path))
+    importlib.import_module("frcnn.backends.tf.operator")  # which registers their gradients, and imports this module
+    return ops

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import check_profile
+from frcnn.backends.tf.boxes import of_shape, rows_of
 from frcnn.backends.tf.constants import fixed
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
@@ -53,6 +54,10 @@ def softmax_log_loss(scores, labels, *, profile="exact"):
     """
     check_profile(profile)
     scores, labels = _scores_and_labels(scores, labels)
+    return _log_loss(scores, labels, profile)
+
+
+def _log_loss(scores, labels, profile):
     if profile == "exact":
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
     true = tf.one_hot(labels, tf.shape(scores)[1], dtype=scores.dtype)
@@ -76,11 +81,12 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     lambda_: the weight of the box loss. profile: "exact" or "caffe-2015".
     Raises ValueError or TypeError naming the argument.
     """
-    losses = softmax_log_loss(scores, labels, profile=profile)
-    scores, labels = tf.convert_to_tensor(scores), tf.convert_to_tensor(labels)
-    R, columns = scores.shape
-    deltas = _as_tensor("deltas", deltas, scores.dtype, (R, 4 * columns))
-    targets = _as_tensor("targets", targets, scores.dtype, (R, 4))
+    check_profile(profile)
+    scores, labels = _scores_and_labels(scores, labels)
+    losses = _log_loss(scores, labels, profile)
+    columns = scores.shape[1]
+    deltas = _as_tensor("deltas", deltas, scores, 4 * columns)
+    targets = _as_tensor("targets", targets, scores, 4)
     lambda_ = _weight(lambda_, scores.dtype)
     u, t = labels[:, None, None], tf.reshape(deltas, (-1, columns, 4))
     own = tf.gather(t, labels, batch_dims=1)
@@ -94,15 +100,18 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     return L_cls + lambda_ * L_loc, L_cls, L_loc
 
 
-def _as_tensor(name, value, dtype=None, shape=None):
+def _as_tensor(name, value, scores=None, columns=None):
+    """A tensor of numbers; with `scores`, of their type, and a row of `columns` for each of theirs."""
     tensor = tf.convert_to_tensor(value)
     if tensor.dtype not in (tf.float32, tf.float64):
         raise TypeError(f"{name} must be float32 or float64, got {tensor.dtype.name}; widen half types first")
-    if dtype is not None and tensor.dtype != dtype:
-        raise TypeError(f"{name} must have the type of scores, {dtype.name}, got {tensor.dtype.name}")
-    if shape is not None and not tensor.shape.is_compatible_with(shape):
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
-    return tensor
+    if scores is None:
+        return tensor
+    if tensor.dtype != scores.dtype:
+        raise TypeError(f"{name} must have the type of scores, {scores.dtype.name}, got {tensor.dtype.name}")
+    if not tensor.shape.is_compatible_with((scores.shape[0], columns)):
+        raise ValueError(f"{name} must have shape {(scores.shape[0], columns)}, got {tuple(tensor.shape)}")
+    return of_shape(name, tensor, rows_of(scores), columns)
 
 
 def _scores_and_labels(scores, labels):
@@ -114,7 +123,7 @@ def _scores_and_labels(scores, labels):
         raise TypeError(f"labels must be integers, got {labels.dtype.name}")
     if not labels.shape.is_compatible_with((R,)):
         raise ValueError(f"labels must have shape ({R},), one for each row of scores, got {tuple(labels.shape)}")
-    labels = tf.cast(labels, tf.int64)
+    labels = of_shape("labels", tf.cast(labels, tf.int64), rows_of(scores))
     wrong = (labels < 0) | (labels >= columns)
     if not tf.executing_eagerly():
         message = f"labels must be classes in 0..{columns - 1}"

@@ -4,14 +4,14 @@ tf.argsort passes roi-sampling.tie on the CPU, -0 and +0 and the smallest intege
 equal maxima, so the first is looked for (roi-sampling.best). Eagerly and in tf.function, R known or not.
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
-argument. `validate=False` leaves out the second kind.
+argument. `validate=False` leaves out the second kind, but for shapes.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import MOST_ROIS, as_share, as_thresholds, as_whole, check_profile
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_same_type, iou
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, check_same_type, iou, of_shape, rows_of
 from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -32,7 +32,7 @@ def match_rois(proposals, ground_truth, ground_truth_class, *, profile="exact", 
     check_profile(profile)
     proposals, ground_truth = as_boxes("proposals", proposals), as_boxes("ground_truth", ground_truth)
     check_same_type("ground_truth", ground_truth, "proposals", proposals)
-    own = _as_row("ground_truth_class", ground_truth_class, ground_truth.shape[:1], (tf.int32, tf.int64))
+    own = _as_row("ground_truth_class", ground_truth_class, ground_truth, (tf.int32, tf.int64))
     if validate:
         check_places("proposals", proposals)
         check_places("ground_truth", ground_truth)
@@ -72,12 +72,13 @@ def sample_rois(
     >>> [t.numpy().tolist() for t in sample_rois(overlaps, classes, tf.range(5), rois_per_image=2, fg_fraction=0.5)]
     [[0, 1], [5, 0]]
     """
-    overlaps = _as_row("overlaps_max", overlaps_max, [None], (tf.float32, tf.float64))
-    numbers = _as_row("overlap_class", overlap_class, overlaps.shape, (tf.int32, tf.int64))
-    keys = _as_row("keys", keys, overlaps.shape, KEY_TYPES)
+    overlaps = _as_row("overlaps_max", overlaps_max, None, (tf.float32, tf.float64))
+    numbers = _as_row("overlap_class", overlap_class, overlaps, (tf.int32, tf.int64))
+    keys = _as_row("keys", keys, overlaps, KEY_TYPES)
     places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST_ROIS), as_share("fg_fraction", fg_fraction)
     # In the overlaps' type: roi-sampling.thresholds.
-    lo, hi, fg = tf.constant(as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold), overlaps.dtype)
+    thresholds = as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold)
+    lo, hi, fg = (tf.constant(threshold, overlaps.dtype) for threshold in thresholds)
     foreground = overlaps >= fg
     background = (overlaps >= lo) & (overlaps < hi)
     if validate:
@@ -103,7 +104,7 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     [[1, 3], [0, 4]]
     """
     check_profile(profile)
-    keys = _as_row("keys", keys, [None], KEY_TYPES)
+    keys = _as_row("keys", keys, None, KEY_TYPES)
     together, images = as_whole("images_per_batch", images_per_batch, 1, MOST_ROIS), keys.shape[0]
     if images is None:
         raise ValueError("keys must have a known length: the number of minibatches follows from it")
@@ -118,14 +119,17 @@ def image_order(keys, *, images_per_batch=2, profile="exact", validate=True):
     return tf.cast(tf.reshape(order, (batches, together)), tf.int64)
 
 
-def _as_row(name, value, shape, types):
-    """Shapes and types: roi-sampling.error-classes, roi-sampling.error-overlaps, roi-sampling.error-keys."""
-    row = tf.convert_to_tensor(value)
+def _as_row(name, value, other, types):
+    """One number a row of `other`, or any number of them where that is None.
+
+    Shapes and types: roi-sampling.error-classes, roi-sampling.error-overlaps, roi-sampling.error-keys.
+    """
+    row, shape = tf.convert_to_tensor(value), [None] if other is None else other.shape[:1]
     if row.shape.rank != 1 or not row.shape.is_compatible_with(shape):
         raise ValueError(f"{name} must have shape {tf.TensorShape(shape)}, got {row.shape}")
     if row.dtype not in types:
         raise TypeError(f"{name} must have one of the types {', '.join(t.name for t in types)}, got {row.dtype.name}")
-    return row
+    return row if other is None else of_shape(name, row, rows_of(other))
 
 
 def _check(name, values, good, sentence):

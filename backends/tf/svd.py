@@ -4,14 +4,14 @@ tf.linalg.svd passes the clauses. It gives V, not V^T, and the singular values f
 outputs than inputs take less time by the eigenvectors of W W^T, in float64; torch/svd.py says why that is near enough.
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
-argument. `validate=False` leaves out the second kind; a solver may still refuse what is not finite.
+argument. `validate=False` leaves out the second kind, but for shapes; a solver may still refuse what is not finite.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import as_whole
-from frcnn.backends.tf.boxes import check_all
+from frcnn.backends.tf.boxes import check_all, of_shape
 from frcnn.backends.tf.sentences import bare_sentences
 
 COLUMNS, ROWS = 2048, 512  # of W that are widened, and multiplied, at a time
@@ -93,7 +93,7 @@ def _as_bias(value, weights):
         raise ValueError(f"bias must have shape ({weights.shape[0]},), got {bias.shape}")
     if bias.dtype != weights.dtype:
         raise TypeError(f"bias must have the type of weights, {weights.dtype.name}, got {bias.dtype.name}")
-    return bias
+    return of_shape("bias", bias, weights.shape[0])
 
 
 class SvdAdapter:

@@ -5,14 +5,14 @@ R targets, rows (t_x, t_y, t_w, t_h), each with a label; K1 classes, class 0 bac
 box-targets.type. Eagerly and in tf.function, R known or not.
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
-argument. `validate=False` leaves out the second kind.
+argument. `validate=False` leaves out the second kind, but for shapes.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import EPSILON, LARGEST_TARGET, LEAST_SPREAD, MOST_CLASSES, as_whole, check_profile
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_same_type
+from frcnn.backends.tf.boxes import as_boxes, check_all, check_same_type, of_shape, rows_of
 from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -88,7 +88,7 @@ def fold_statistics(weights, bias, means, stds, *, validate=True):
             raise ValueError(f"{name} must have {rows} rows, four a class, got {tensor.shape}")
         if tensor.dtype not in (tf.float32, tf.float64):
             raise TypeError(f"{name} must be float32 or float64, got {tensor.dtype.name}")
-        layer.append(tensor)
+        layer.append(of_shape(name, tensor, *shape))
     weights, bias = layer
     check_same_type("bias", bias, "weights", weights)
     m, s = tf.reshape(means, [-1]), tf.reshape(stds, [-1])
@@ -103,11 +103,15 @@ def _labelled(targets, labels, K1, validate):
         raise ValueError(f"labels must have shape {targets.shape[:1]}, one a target, got {labels.shape}")
     if labels.dtype not in (tf.int32, tf.int64):
         raise TypeError(f"labels must be int32 or int64, got {labels.dtype.name}")
+    labels = of_shape("labels", labels, rows_of(targets))
     if validate:
         sized = tf.abs(tf.cast(targets, tf.float64)) <= LARGEST_TARGET
         _check_rows("targets", sized, "holds a number that is not finite or beyond 2^128 in size")
         of_a_class = (labels >= 0) & (labels < K1)
-        _check_rows("labels", of_a_class[:, None], f"is none of the {K1} classes, background counted")
+        checked = _check_rows("labels", of_a_class[:, None], f"is none of the {K1} classes, background counted")
+        # In a graph tf.gather may else refuse them first, in words of its own.
+        with tf.control_dependencies([checked]):
+            labels = tf.identity(labels)
     return targets, labels
 
 
@@ -128,7 +132,7 @@ def _statistics(means, stds, validate):
 
 def _check_rows(name, good, sentence):
     row = tf.argmin(tf.cast(tf.concat([tf.reduce_all(good, axis=1), [False]], 0), tf.int32))
-    check_all(good, f"{name}[{{}}] {sentence}", row)
+    return check_all(good, f"{name}[{{}}] {sentence}", row)
 
 
 class TargetsAdapter:

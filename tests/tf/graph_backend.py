@@ -8,15 +8,18 @@ from functools import cache
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.tf import boxes, detection, sgd, targets
+from frcnn.backends.tf import boxes, detection, greedy_nms, sampling, sgd, svd, targets
 from frcnn.backends.tf.backend import TensorFlowBackend
+from frcnn.backends.tf.sentences import bare_sentences
 
 
-def in_graph(function, *arrays, **options):
-    """What the function gives in a graph, as NumPy arrays."""
+def in_graph(function, *arrays, known=(), **options):
+    """What the function gives in a graph, as NumPy arrays; known: whose first axis it wants to know, by position."""
     arrays = [np.asarray(array) for array in arrays]
-    specs = tuple(tf.TensorSpec([None, *a.shape[1:]] if a.ndim else [], tf.as_dtype(a.dtype)) for a in arrays)
-    found = _traced(function, specs, tuple(options.items()))(*map(tf.constant, arrays))
+    shapes = [a.shape if i in known else (None, *a.shape[1:])[: a.ndim] for i, a in enumerate(arrays)]
+    specs = tuple(tf.TensorSpec(shape, tf.as_dtype(a.dtype)) for shape, a in zip(shapes, arrays, strict=True))
+    with bare_sentences():
+        found = _traced(function, specs, tuple(options.items()))(*map(tf.constant, arrays))
     return tuple(tensor.numpy() for tensor in found) if isinstance(found, tuple) else found.numpy()
 
 
@@ -48,6 +51,28 @@ class GraphBackend(TensorFlowBackend):
 
     def target_statistics(self, own, labels, class_count, **options):
         return in_graph(targets.target_statistics, own, labels, class_count=class_count, **options)
+
+    def normalise_targets(self, *arrays):
+        return in_graph(targets.normalise_targets, *arrays, known=(2, 3))
+
+    def fold_statistics(self, *arrays):
+        return in_graph(targets.fold_statistics, *arrays, known=(2, 3))
+
+    def match_rois(self, *arrays, **options):
+        return in_graph(sampling.match_rois, *arrays, **options)
+
+    def sample_rois(self, *arrays, **options):
+        return in_graph(sampling.sample_rois, *arrays, **options)
+
+    def image_order(self, keys, **options):
+        return in_graph(sampling.image_order, keys, known=(0,), **options)
+
+    def nms(self, own, scores, iou_threshold, **options):
+        return in_graph(greedy_nms.nms, own, scores, iou_threshold=iou_threshold, **options)
+
+    def truncated_svd(self, weights, t, bias=None):
+        arrays = (weights,) if bias is None else (weights, bias)
+        return in_graph(lambda weights, bias=None: svd.truncated_svd(weights, t, bias), *arrays, known=(0,))
 
     def sgd_step(self, weights, gradients, velocity, learning_rate, **options):
         return in_graph(sgd.sgd_step, weights, gradients, velocity, learning_rate=learning_rate, **options)

@@ -45,6 +45,55 @@ VALUES = [
     ),
 ]
 
+ROW = tf.constant([[0.0, 0, 9, 9]])
+ONE, THREE = tf.constant([1]), tf.constant([1, 1, 1])
+STATISTICS = tf.zeros((2, 4), tf.float64), tf.ones((2, 4), tf.float64)
+LAYER = tf.ones((8, 5)), tf.ones(8)
+
+# A function and its arguments, of which the one that the sentence names has another number of rows than the others.
+UNEVEN = [
+    ("ground_truth must have shape (3, 4), got (1, 4)", frcnn_tf.encode_boxes, (tf.tile(ROW, (3, 1)), ROW)),
+    ("ground_truth must have shape (1, 4), got (3, 4)", frcnn_tf.encode_boxes, (ROW, tf.tile(ROW, (3, 1)))),
+    ("deltas must have shape (3, 4), got (1, 4)", frcnn_tf.decode_boxes, (tf.tile(ROW, (3, 1)), tf.zeros((1, 4)))),
+    ("deltas must have shape (1, 8), got (3, 8)", frcnn_tf.decode_boxes, (ROW, tf.zeros((3, 8)))),
+    ("scores must have shape (2), got (1)", lambda *two: frcnn_tf.nms(*two, 0.3), (tf.tile(ROW, (2, 1)), tf.ones(1))),
+    ("scores must have shape (2), got (3)", lambda *two: frcnn_tf.nms(*two, 0.3), (tf.tile(ROW, (2, 1)), tf.ones(3))),
+    ("ground_truth_class must have shape (1), got (3)", frcnn_tf.match_rois, (ROW, ROW, THREE)),
+    ("ground_truth_class must have shape (2), got (1)", frcnn_tf.match_rois, (ROW, tf.tile(ROW, (2, 1)), ONE)),
+    ("overlap_class must have shape (3), got (1)", frcnn_tf.sample_rois, (tf.ones(3), ONE, tf.ones(3))),
+    ("keys must have shape (3), got (1)", frcnn_tf.sample_rois, (tf.ones(3), THREE, tf.ones(1))),
+    ("labels must have shape (3), got (1)", frcnn_tf.softmax_log_loss, (tf.zeros((3, 2)), ONE)),
+    (
+        "labels must have shape (3), got (1)",
+        frcnn_tf.multi_task_loss,
+        (tf.zeros((3, 2)), tf.zeros((3, 8)), ONE, tf.zeros((3, 4))),
+    ),
+    (
+        "deltas must have shape (3, 8), got (1, 8)",
+        frcnn_tf.multi_task_loss,
+        (tf.zeros((3, 2)), tf.zeros((1, 8)), THREE, ROW),
+    ),
+    (
+        "targets must have shape (3, 4), got (1, 4)",
+        frcnn_tf.multi_task_loss,
+        (tf.zeros((3, 2)), tf.zeros((3, 8)), THREE, ROW),
+    ),
+    ("labels must have shape (3), got (1)", lambda *two: frcnn_tf.target_statistics(*two, 2), (tf.zeros((3, 4)), ONE)),
+    (
+        "labels must have shape (3), got (1)",
+        lambda *two: frcnn_tf.normalise_targets(*two, *STATISTICS),
+        (tf.zeros((3, 4)), ONE),
+    ),
+    ("labels must have shape (1), got (3)", lambda *two: frcnn_tf.normalise_targets(*two, *STATISTICS), (ROW, THREE)),
+    (
+        "weights must have shape (8, 5), got (1, 5)",
+        lambda w: frcnn_tf.fold_statistics(w, LAYER[1], *STATISTICS),
+        (tf.ones((1, 5)),),
+    ),
+    ("bias must have shape (8), got (1)", lambda b: frcnn_tf.fold_statistics(LAYER[0], b, *STATISTICS), (tf.ones(1),)),
+    ("bias must have shape (8), got (1)", lambda b: frcnn_tf.truncated_svd(LAYER[0], 1, b), (tf.ones(1),)),
+]
+
 
 def pool(**changes):
     return frcnn_tf.roi_pool(**{"input": INPUT, "boxes": BOXES, "output_size": 2} | changes)
@@ -75,6 +124,32 @@ def test_the_adapter_gives_the_bare_sentence(backend, row, sentence):
     with pytest.raises(ValueError, match="boxes") as caught:
         backend.roi_pool(INPUT.transpose(0, 3, 1, 2), with_row(row), 2)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(("sentence", "function", "arguments"), UNEVEN)
+def test_rows_that_only_running_counts_are_as_many_or_refused_by_name(sentence, function, arguments):
+    with pytest.raises(ValueError, match=sentence.split()[0]):
+        function(*arguments)
+    specs = [tf.TensorSpec((None, *argument.shape[1:]), argument.dtype) for argument in arguments]
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        tf.function(function, input_signature=specs, autograph=False)(*arguments)
+    assert sentence in caught.value.message
+
+
+def test_sizes_that_only_running_tells_do_not_broadcast():
+    """Columns, and the number of axes: a row of 4 would do for 4 rows of 4."""
+    specs = [tf.TensorSpec(shape) for shape in ((None, 2), (None, None), None)]
+    specs.insert(2, tf.TensorSpec(None, tf.int32))
+    traced = tf.function(frcnn_tf.multi_task_loss, input_signature=specs, autograph=False)
+    good = [tf.zeros((4, 2)), tf.zeros((4, 8)), tf.ones(4, tf.int32), tf.zeros((4, 4))]
+    assert traced(*good)[2].numpy() == 0
+    for place, name, bad in (
+        (1, "deltas", tf.zeros((4, 16))),
+        (3, "targets", tf.zeros((4, 1))),
+        (3, "targets", ROW[0]),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{name} must have shape \(4, \d\), got \("):
+            traced(*good[:place], bad, *good[place + 1 :])
 
 
 @pytest.mark.parametrize(

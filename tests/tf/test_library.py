@@ -40,6 +40,51 @@ with ThreadPoolExecutor(8) as callers:
     assert list(callers.map(pooled, [*range(101)] * 20)) == alone * 20
 """
 
+EXHAUSTED = """
+import resource, sys
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(2)
+from frcnn.backends.tf import library
+def pulled_back(N, side):  # beside its output each thread keeps 32 times a map of one channel
+    return library.load().frcnn_roi_pool_grad(
+        grad=tf.ones((1, 1, 1, 1)), argmax=tf.zeros((1, 1, 1, 1), tf.int32), boxes=[[0.0] * 5], spatial_scale=1.0,
+        input_size=[N, side, side, 1])
+before = pulled_back(2, 400)
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 2**30, resource.RLIM_INFINITY))
+for N in (1, 2):  # one thread, two threads
+    try:
+        pulled_back(N, 4096)
+    except tf.errors.ResourceExhaustedError as error:
+        assert "not enough memory for what Frcnn>RoiPoolGrad keeps beside its output" in error.message
+    else:
+        raise AssertionError("there was memory enough")
+assert (pulled_back(2, 400).numpy() == before.numpy()).all()
+"""
+
+SAVED = """
+import sys
+import tensorflow as tf
+from frcnn.backends.tf import roi_pool
+module = tf.Module()
+module.pool = tf.function(lambda input, boxes: roi_pool(input, boxes, 2))
+module.pool.get_concrete_function(tf.TensorSpec((None, None, None, 1)), tf.TensorSpec((None, 5)))
+tf.saved_model.save(module, sys.argv[1])
+"""
+
+LOADED = """
+import sys
+import tensorflow as tf
+from frcnn.backends.tf import library
+library.load()
+pool = tf.saved_model.load(sys.argv[1]).pool
+input = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
+with tf.GradientTape() as tape:
+    tape.watch(input)
+    output = pool(input, tf.constant([[0.0, 0, 0, 3, 3]]))
+print(tf.where(tape.gradient(output, input)[0, :, :, 0]).numpy().tolist())
+"""
+
 
 def run(program, *arguments, **environment):
     return subprocess.run(
@@ -69,3 +114,12 @@ def test_the_number_of_threads_changes_no_bit(backend):
 
 def test_callers_who_call_at_once_get_what_one_alone_gets(backend):
     run(CROWDED)
+
+
+def test_where_memory_runs_out_the_op_says_so_and_the_process_lives(backend):
+    run(EXHAUSTED)
+
+
+def test_a_loaded_model_has_its_gradients_once_the_library_is_loaded(backend, tmp_path):
+    run(SAVED, str(tmp_path))
+    assert run(LOADED, str(tmp_path)) == "[[1, 1], [1, 3], [3, 1], [3, 3]]\n"
