@@ -47,10 +47,12 @@ def _main(name, device):
 
 def _said_of_itself(name, backend):
     """What a report will say of the backend; a run whose report nobody could read is not begun."""
-    said = {attribute: getattr(backend, attribute, None) for attribute in ("name", "version", "executed")}
-    for attribute, value in said.items():
+    said: dict[str, str] = {}
+    for attribute in ("name", "version", "executed"):
+        value = getattr(backend, attribute, None)
         if not isinstance(value, str) or not value:
             raise backends.UnavailableBackend(f"backend {name}: its {attribute} must be a text, got {value!r}")
+        said[attribute] = value
     if not is_release(said["version"]):
         raise backends.UnavailableBackend(f"backend {name}: {said['version']!r} is no version of a release")
     if said["executed"] not in EXECUTED:
