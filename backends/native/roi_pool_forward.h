@@ -86,13 +86,13 @@ void pool_blocks(const Problem& problem, const Roi* rois, const void* features, 
   using Stored = typename Format::Stored;
   const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
   const bool past_caches = goes_past_caches<Format>(problem, pooled);
-  const int64_t widest = std::min<int64_t>(C, 2 * kVectorsInBlock * Format::lanes);
-  const auto buffered = static_cast<size_t>(P_h * P_w * widest);
+  const int64_t windows = P_h * P_w, widest = std::min<int64_t>(C, 2 * kVectorsInBlock * Format::lanes);
+  const auto buffered = static_cast<size_t>(windows * widest);
   std::vector<Stored> maxima(buffered), turned_maxima(past_caches ? buffered : 0);
   std::vector<int32_t> places(with_argmax ? buffered : 0), turned_places(past_caches ? places.size() : 0);
   const auto turn_to = [&](const auto& from, auto& beside, auto* to, int64_t channels) {
-    turn<Format::lanes>(from.data(), P_h * P_w, channels, past_caches ? beside.data() : to);
-    if (past_caches) write_past_caches(beside.data(), P_h * P_w * channels, to);
+    turn<Format::lanes>(from.data(), windows, channels, past_caches ? beside.data() : to);
+    if (past_caches) write_past_caches(beside.data(), windows * channels, to);
   };
   Grid grid(problem);
   for (int64_t unit = begin; unit < end; ++unit) {
@@ -114,7 +114,7 @@ void pool_blocks(const Problem& problem, const Roi* rois, const void* features, 
         if (with_argmax) argmax += channels;
       }
     }
-    const int64_t at = (unit % R * C + first) * P_h * P_w;
+    const int64_t at = (unit % R * C + first) * windows;
     turn_to(maxima, turned_maxima, static_cast<Stored*>(pooled.output) + at, channels);
     if (with_argmax) turn_to(places, turned_places, pooled.argmax + at, channels);
   }
