@@ -10,6 +10,7 @@ import numpy as np
 
 PROFILES = ("exact", "caffe-2015")
 LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
+FLOAT32_INFINITY = 2.0**128 - 2.0**103  # the least that float32 rounds to infinity, half a step above its largest
 MOST_ROIS = 2**31 - 1
 EPSILON = 1e-14  # what the original adds to a width in place of a pixel, and to a count of targets
 LARGEST_TARGET = 2.0**128
@@ -49,10 +50,7 @@ def as_levels(value):
 
 def as_threshold(value):
     """Clause nms-greedy.error-threshold."""
-    try:
-        threshold = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"iou_threshold must be a number, got {value!r}") from None
+    threshold = as_number("iou_threshold", value)
     if not 0 <= threshold <= 1:
         raise ValueError(f"iou_threshold must lie in 0..1, got {value!r}")
     return threshold
@@ -72,10 +70,7 @@ def as_whole(name, value, least, most=math.inf):
 
 def as_share(name, value):
     """Clauses roi-sampling.error-numbers, roi-sampling.error-thresholds: a number in 0..1."""
-    try:
-        number = float(operator.pos(value))  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    number = as_number(name, value)
     if not 0 <= number <= 1:
         raise ValueError(f"{name} must lie in 0..1, got {value!r}")
     return number
@@ -110,22 +105,48 @@ def as_scales(value):
     return scales
 
 
-def as_number(name, value, kind):
-    """Clause sgd-step.error-number: `value` rounded to the NumPy type `kind`, at least 0 and finite there."""
+def as_number(name, value):
+    """`value` as a float; text, which float() would read, and truth values are no numbers: spec/roi-pool.md."""
     try:
-        with np.errstate(over="ignore"):
-            number = kind(float(operator.pos(value)))  # pos refuses text, which float would read
-    except (TypeError, ValueError, OverflowError):
+        if isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError
+        return float(value)
+    except OverflowError:  # a whole number of any length
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
+
+
+def as_finite(name, value, type_name):
+    """`value` as a float: at least 0, and finite once rounded to float32 or float64. torch.compile traces this.
+
+    Clauses sgd-step.error-number, multi-task-loss.error-lambda.
+    """
+    number = as_number(name, value)
+    if not 0 <= number < (FLOAT32_INFINITY if type_name == "float32" else math.inf):
+        raise ValueError(f"{name} must be at least 0 and finite in {type_name}, got {value!r}")
     return number
+
+
+def as_rounded(name, value, kind):
+    """as_finite, rounded to the NumPy type `kind`."""
+    number = as_finite(name, value, kind.__name__)
+    with np.errstate(under="ignore"):
+        return kind(number)
+
+
+def as_momentum(value, kind):
+    """Clauses sgd-step.rates, sgd-step.error-number."""
+    momentum = as_rounded("momentum", value, kind)
+    if not momentum < 1:
+        raise ValueError(f"momentum must lie in [0, 1) in {kind.__name__}, got {value!r}")
+    return momentum
 
 
 def as_product(name, value, factor_name, factor, kind):
     """Clauses sgd-step.rates, sgd-step.error-number: a solver's number times a blob's own factor, in `kind`."""
     with np.errstate(over="ignore", under="ignore"):
-        product = as_number(name, value, kind) * as_number(factor_name, factor, kind)
+        product = as_rounded(name, value, kind) * as_rounded(factor_name, factor, kind)
     if not math.isfinite(product):
         raise ValueError(f"{name} times {factor_name} must be finite in {kind.__name__}, got {value!r} * {factor!r}")
     return product
@@ -137,7 +158,7 @@ def learning_rate(iteration, base, gamma, step):
     Raises ValueError or TypeError naming the argument. Clauses: sgd-step.schedule, sgd-step.error-schedule.
     """
     iteration, step = as_whole("iteration", iteration, 0, 2**53), as_whole("step", step, 1, 2**53)
-    base, gamma = float(as_number("base", base, np.float64)), float(as_number("gamma", gamma, np.float64))
+    base, gamma = float(as_rounded("base", base, np.float64)), float(as_rounded("gamma", gamma, np.float64))
     if not 0 < gamma <= 1:
         raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
     return base * gamma ** (iteration // step)

@@ -7,6 +7,8 @@ Clauses: roi-pool.error-rank, roi-pool.error-type, roi-pool.error-profile, roi-p
 roi-pool.error-scale, roi-pool.error-image-index, roi-pool.error-coordinate, roi-pool.error-argmax, roi-pool.unchecked
 """
 
+import math
+import numbers
 import operator
 
 import numpy as np
@@ -33,13 +35,26 @@ def as_array(name, value):
         raise ValueError(f"{name} must be an array, or what makes one: {error}") from None
 
 
-def is_number(value):
-    """Whether `value` is one real number: no text, no complex one, no array with axes."""
+def as_number(name, value):
+    """`value` as a float, where it is what spec/roi-pool.md calls a number: real, Python's or NumPy's."""
+    array = as_array(name, value)
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)  # also what NumPy has no type for
+    if array.ndim or not (array.dtype.kind in "iuf" or real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        return False
-    return array.ndim == 0 and array.dtype.kind in "iuf"
+        return float(value)
+    except OverflowError:  # a whole number of any length
+        return math.inf if value > 0 else -math.inf
+
+
+def as_rounded(name, value, kind):
+    """`value` rounded to the floating-point type `kind`: at least 0, and finite there. Each page says of what."""
+    number = as_number(name, value)
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = kind(number)
+    if not (number >= 0 and np.isfinite(rounded)):  # -1e-50 is below 0, whatever it is rounded to
+        raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
+    return rounded
 
 
 def as_float_array(name, value, shape):
@@ -86,11 +101,8 @@ def as_output_size(value):
 
 def as_scale(value, kind):
     """`value` rounded to the floating-point type `kind`, positive and finite there. Clause roi-pool.error-scale."""
-    try:
-        with np.errstate(over="ignore", under="ignore"):
-            scale = kind(float(value))
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"spatial_scale must be a number, got {value!r}") from None
+    with np.errstate(over="ignore", under="ignore"):
+        scale = kind(as_number("spatial_scale", value))
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"spatial_scale must be positive and finite in {kind.__name__}, got {value!r}")
     return scale

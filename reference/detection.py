@@ -6,12 +6,13 @@ classes, class 0 being background.
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, as_float_array, as_sizes
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, as_float_array, as_whole
 from frcnn.reference.box_arguments import KINDS, as_boxes, check_places
 from frcnn.reference.nms import nms
 
 # Pixels of the image that a network was pre-trained on, which a scaled box is to come close to.
 AREA = 224 * 224
+MOST = 2**31 - 1  # images, and boxes of them
 
 
 def select_scale(boxes, scales):
@@ -22,7 +23,7 @@ def select_scale(boxes, scales):
 
     Returns (R,) int64, indices into scales.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: section 2.4; rbgirshick/fast-rcnn, lib/fast_rcnn/test.py:85-92. Clauses: detect-scale.area,
+    Source: section 3; rbgirshick/fast-rcnn, lib/fast_rcnn/test.py:85-92. Clauses: detect-scale.area,
     detect-scale.distance, detect-scale.tie, detect-scale.arithmetic, detect-scale.result, detect-scale.error-boxes,
     detect-scale.error-scales.
 
@@ -67,7 +68,7 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
 
     Returns (D, 3) int64: class, image, row; by class, then by image, then by falling score.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: section 2.4; rbgirshick/fast-rcnn, lib/fast_rcnn/test.py:253-324. Clauses: detect-steps.classes,
+    Source: section 3; rbgirshick/fast-rcnn, lib/fast_rcnn/test.py:253-324. Clauses: detect-steps.classes,
     detect-steps.per-image, detect-steps.threshold, detect-steps.above, detect-steps.nms-last, detect-steps.result,
     detect-steps.error-scores, detect-steps.error-boxes, detect-steps.error-images,
     detect-steps.error-limits, detect-steps.error-nms.
@@ -76,8 +77,8 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     >>> detect(np.float32([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, np.array([0, 0, 0]), 1).tolist()
     [[1, 0, 1], [1, 0, 2]]
     """
-    (image_count,) = as_sizes("image_count", (image_count,), 1, 0)  # detect-steps.error-limits, and below
-    (per_image,), (per_class,) = as_sizes("per_image", (per_image,), 1, 1), as_sizes("per_class", (per_class,), 1, 1)
+    image_count = as_whole("image_count", image_count, 0, MOST)  # detect-steps.error-limits, and below
+    per_image, per_class = as_whole("per_image", per_image, 1, MOST), as_whole("per_class", per_class, 1, MOST)
     scores, boxes, images = _as_rows(scores, boxes, images, image_count)
     nms(boxes[:0, :4], scores[:0, 0], iou_threshold, profile=profile)  # detect-steps.error-nms, with no row to suppress
     of_image = {image: np.flatnonzero(images == image) for image in np.unique(images)}  # by rising index

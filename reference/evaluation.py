@@ -5,7 +5,7 @@ D detections and G objects of one class in all images. M of the objects are not 
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, as_array
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, as_number
 from frcnn.reference.box_arguments import as_boxes, check_places
 from frcnn.reference.boxes import iou
 
@@ -155,10 +155,7 @@ def _as_rows(name, value, first_corner):
 
 def _as_threshold(value):
     """Clause voc-evaluation.error-threshold."""
-    try:
-        threshold = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"iou_threshold must be a number, got {value!r}") from None
+    threshold = as_number("iou_threshold", value)
     if not 0 < threshold <= 1:
         raise ValueError(f"iou_threshold must be above 0 and at most 1, got {value!r}")
     return threshold

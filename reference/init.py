@@ -5,7 +5,7 @@ K1 classes, background counted; D inputs. cls_score has K1 outputs, bbox_pred 4 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, as_whole, is_number
+from frcnn.reference.arguments import as_array, as_number, as_whole
 
 MOST = 2**31 - 1  # numbers along one side
 STDS = {"cls_score": 0.01, "bbox_pred": 0.001}
@@ -24,9 +24,8 @@ def gaussian_fill(normals, std):
     [[0.5, -1.0]]
     """
     normals = _as_normals("normals", normals)
-    if not is_number(std):  # gaussian-fill.error-std
-        raise TypeError(f"std must be a number, got {std!r}")
-    if not 0 <= float(std) < np.inf:
+    std = as_number("std", std)  # gaussian-fill.error-std
+    if not 0 <= std < np.inf:
         raise ValueError(f"std must be at least 0 and finite, got {std!r}")
     with np.errstate(over="ignore", under="ignore"):
         weights = normals * np.float64(std)  # gaussian-fill.product

@@ -7,7 +7,7 @@ bounds their error (log-loss.bound, multi-task-loss.bound).
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, as_float_array, check_profile, is_number
+from frcnn.reference.arguments import as_array, as_float_array, as_rounded, check_profile
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
 
@@ -91,7 +91,7 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     kind, (R, columns) = grad_scores.dtype.type, grad_scores.shape
     deltas = _as_wide_array("deltas", deltas, (R, 4 * columns), kind)
     targets = _as_wide_array("targets", targets, (R, 4), kind)
-    lambda_ = _as_weight(lambda_, kind)
+    lambda_ = as_rounded("lambda_", lambda_, kind)  # multi-task-loss.error-lambda
 
     u = np.asarray(labels)[:, None]
     selected = ((u == np.arange(columns)) & (u >= 1))[:, :, None]  # multi-task-loss.indicator
@@ -134,14 +134,3 @@ def _scores_and_labels(scores, labels):
         row = int(np.argmax(wrong))
         raise ValueError(f"labels[{row}] is {labels[row]}, but scores has the classes 0..{columns - 1}")
     return scores, labels
-
-
-def _as_weight(value, kind):
-    """Clause multi-task-loss.error-lambda."""
-    if not is_number(value):
-        raise TypeError(f"lambda_ must be a number, got {value!r}")
-    with np.errstate(over="ignore", under="ignore"):
-        weight = kind(value)
-    if not (np.isfinite(weight) and weight >= 0):
-        raise ValueError(f"lambda_ must be at least 0 and finite in {kind.__name__}, got {value!r}")
-    return weight

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from frcnn.reference.arguments import check_profile
+from frcnn.reference.arguments import as_number, check_profile
 from frcnn.reference.box_arguments import as_boxes, as_scores, check_places
 from frcnn.reference.boxes import iou
 
@@ -49,10 +49,7 @@ def nms(boxes, scores, iou_threshold, *, profile="exact"):
 
 def _as_threshold(value):
     """Clause nms-greedy.error-threshold."""
-    try:
-        threshold = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"iou_threshold must be a number, got {value!r}") from None
+    threshold = as_number("iou_threshold", value)
     if not 0 <= threshold <= 1:
         raise ValueError(f"iou_threshold must lie in 0..1, got {value!r}")
     return threshold

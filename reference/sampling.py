@@ -9,7 +9,7 @@ import numpy as np
 from frcnn.reference.arguments import as_array, as_whole, check_profile
 from frcnn.reference.box_arguments import as_boxes, as_scores, check_places, check_same_type
 from frcnn.reference.boxes import iou
-from frcnn.reference.sampling_arguments import MOST, as_classes, as_keys, as_number, as_thresholds
+from frcnn.reference.sampling_arguments import MOST, as_classes, as_keys, as_share, as_thresholds
 
 
 def match_rois(proposals, ground_truth, ground_truth_class, *, profile="exact"):
@@ -83,7 +83,7 @@ def sample_rois(
         raise ValueError(f"overlaps_max[{bad[0]}] is {overlaps[bad[0]]}; an overlap lies in 0..1")
     classes = as_classes("overlap_class", overlap_class, len(overlaps), least=0)
     keys = as_keys("keys", keys, len(overlaps))
-    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_number("fg_fraction", fg_fraction)
+    places, fraction = as_whole("rois_per_image", rois_per_image, 1, MOST), as_share("fg_fraction", fg_fraction)
     # roi-sampling.thresholds: rounded to the overlaps' type by as_thresholds.
     lo, hi, fg = as_thresholds(bg_threshold_lo, bg_threshold_hi, fg_threshold, overlaps.dtype.type)
     foreground = overlaps >= fg  # roi-sampling.foreground

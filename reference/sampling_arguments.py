@@ -5,7 +5,7 @@ Clauses: roi-sampling.error-classes, roi-sampling.error-keys, roi-sampling.error
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, is_number
+from frcnn.reference.arguments import as_array, as_number
 
 MOST = 2**31 - 1
 
@@ -28,11 +28,9 @@ def as_keys(name, value, rows):
     return keys
 
 
-def as_number(name, value):
+def as_share(name, value):
     """`value` as a float in 0..1. Clauses roi-sampling.error-numbers, roi-sampling.error-thresholds."""
-    if not is_number(value):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+    number = as_number(name, value)
     if not 0 <= number <= 1:
         raise ValueError(f"{name} must lie in 0..1, got {value!r}")
     return number
@@ -41,7 +39,7 @@ def as_number(name, value):
 def as_thresholds(lo, hi, fg, kind):
     """The three in the overlaps' type `kind`. Clauses roi-sampling.error-thresholds, roi-sampling.thresholds."""
     named = (("bg_threshold_lo", lo), ("bg_threshold_hi", hi), ("fg_threshold", fg))
-    numbers = [as_number(name, value) for name, value in named]
+    numbers = [as_share(name, value) for name, value in named]
     for (name, _), lower, (upper_name, _), upper in zip(named, numbers, named[1:], numbers[1:], strict=False):
         if lower > upper:
             raise ValueError(f"{name} must be at most {upper_name}, got {lower} and {upper}")

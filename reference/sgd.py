@@ -5,7 +5,7 @@ w is a blob of weights, g its gradient, v its velocity (the momentum buffer); l 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, as_whole, is_number
+from frcnn.reference.arguments import as_array, as_rounded, as_whole
 
 
 def sgd_step(
@@ -38,9 +38,9 @@ def sgd_step(
     """
     w, g, v = _blobs(weights, gradients, velocity)
     kind = w.dtype.type  # sgd-step.dtype
-    if not 0 <= _number("momentum", momentum, kind) or not float(momentum) < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
-    mu = kind(momentum)
+    mu = as_rounded("momentum", momentum, kind)  # sgd-step.rates
+    if not mu < 1:
+        raise ValueError(f"momentum must lie in [0, 1) in {kind.__name__}, got {momentum!r}")
     with np.errstate(all="ignore"):  # an overflow is an infinity, which is its own message
         l = _product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)  # noqa: E741  sgd-step.rates
         d = _product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)  # sgd-step.rates
@@ -66,7 +66,7 @@ def learning_rate(iteration, base, gamma, step):
     """
     # sgd-step.error-schedule
     iteration, step = as_whole("iteration", iteration, 0, 2**53), as_whole("step", step, 1, 2**53)
-    base, gamma = _number("base", base, np.float64), _number("gamma", gamma, np.float64)
+    base, gamma = as_rounded("base", base, np.float64), as_rounded("gamma", gamma, np.float64)
     if not 0 < gamma <= 1:
         raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
     return float(base) * float(gamma) ** float(iteration // step)  # sgd-step.schedule
@@ -88,20 +88,9 @@ def _blobs(weights, gradients, velocity):
     return w, *others
 
 
-def _number(name, value, kind):
-    """`value` rounded to `kind`, finite and at least 0: clauses sgd-step.error-number, sgd-step.error-schedule."""
-    if not is_number(value):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    with np.errstate(over="ignore", under="ignore"):
-        number = kind(value)
-    if not (np.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be at least 0 and finite in {kind.__name__}, got {value!r}")
-    return number
-
-
 def _product(name, value, factor_name, factor, kind):
     """The blob's own rate or decay: clause sgd-step.rates."""
-    product = _number(name, value, kind) * _number(factor_name, factor, kind)
+    product = as_rounded(name, value, kind) * as_rounded(factor_name, factor, kind)
     if not np.isfinite(product):
         raise ValueError(f"{name} times {factor_name} must be finite in {kind.__name__}, got {value!r} * {factor!r}")
     return product

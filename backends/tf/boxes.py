@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import EPSILON, LARGEST_COORDINATE, as_image_sides, check_profile
 from frcnn.backends.tf.constants import fixed
+from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
 
@@ -56,8 +57,9 @@ def clip_boxes(boxes, image_size, *, profile="exact", validate=True):
     below = tf.constant(True if profile == "exact" else [[True], [False]])
     above = tf.constant(True if profile == "exact" else [[False], [True]])
     last = tf.constant([W - 1, H - 1], boxes.dtype)
-    clipped = tf.where((corners < 0) & below, tf.zeros_like(corners), corners)
-    return tf.reshape(tf.where((clipped > last) & above, last, clipped), tf.shape(boxes))
+    # Compared as whole numbers: TensorFlow's threads would take a coordinate of -1e-40 for 0.
+    clipped = tf.where((in_order(corners) < 0) & below, tf.zeros_like(corners), corners)
+    return tf.reshape(tf.where((in_order(clipped) > in_order(last)) & above, last, clipped), tf.shape(boxes))
 
 
 def flip_boxes(boxes, width, *, validate=True):

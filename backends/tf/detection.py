@@ -8,7 +8,7 @@ tf.argmin is not used: it says that which of equals it gives is not guaranteed, 
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_scales, as_threshold, as_whole, check_profile
+from frcnn.backends.arguments import MOST_ROIS, as_scales, as_threshold, as_whole, check_profile
 from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
 from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.greedy_nms import kept_of_groups
@@ -54,8 +54,10 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     [[1, 0, 1], [1, 0, 2]]
     """
     check_profile(profile)
-    image_count, iou_threshold = as_whole("image_count", image_count, 0), as_threshold(iou_threshold)
-    per_image, per_class = as_whole("per_image", per_image, 1), as_whole("per_class", per_class, 1)
+    image_count, iou_threshold = as_whole("image_count", image_count, 0, MOST_ROIS), as_threshold(iou_threshold)
+    per_image, per_class = (
+        as_whole(name, value, 1, MOST_ROIS) for name, value in (("per_image", per_image), ("per_class", per_class))
+    )
     scores, boxes, images = _as_rows(scores, boxes, images, image_count)
     R, K1 = scores.shape
     # Scores as whole numbers, which TensorFlow's threads compare without flushing the small ones.
@@ -66,8 +68,8 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     rows = tf.gather(rows, tf.argsort(tf.gather(images, rows), stable=True), axis=1, batch_dims=1)
     score, image = tf.gather(by_class, rows, axis=1, batch_dims=1), tf.gather(images, rows)
 
-    counts = tf.math.bincount(tf.cast(images, tf.int32), minlength=image_count)
-    rank = tf.range(R) - tf.gather(tf.cumsum(counts, exclusive=True), image)
+    ordered = tf.sort(images)  # each class's rows have them so
+    rank = tf.range(R) - tf.searchsorted(ordered, ordered)
     taken = (score > least) & (rank < per_image)
     limit = per_class * image_count
     if R > limit:

@@ -7,13 +7,10 @@ mean over the last axis, which fails multi-task-loss.reduce. A `tf.where` of the
 differentiated either: the gradient of the square, 0 there, times an infinity is NaN, which fails smooth-l1.not-finite.
 """
 
-import math
-import operator
-
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import check_profile
+from frcnn.backends.arguments import as_finite, check_profile
 from frcnn.backends.tf.boxes import of_shape, rows_of
 from frcnn.backends.tf.constants import fixed
 
@@ -87,7 +84,7 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     columns = scores.shape[1]
     deltas = _as_tensor("deltas", deltas, scores, 4 * columns)
     targets = _as_tensor("targets", targets, scores, 4)
-    lambda_ = _weight(lambda_, scores.dtype)
+    lambda_ = fixed(as_finite("lambda_", lambda_, scores.dtype.name), scores.dtype)
     u, t = labels[:, None, None], tf.reshape(deltas, (-1, columns, 4))
     own = tf.gather(t, labels, batch_dims=1)
     differences = tf.where(labels[:, None] >= 1, own - targets, tf.zeros_like(own))
@@ -133,16 +130,6 @@ def _scores_and_labels(scores, labels):
         row = int(tf.where(wrong)[0, 0])
         raise ValueError(f"labels[{row}] is {int(labels[row])}, but scores has the classes 0..{columns - 1}")
     return scores, labels
-
-
-def _weight(value, dtype):
-    try:
-        weight = float(operator.pos(value))  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"lambda_ must be a number, got {value!r}") from None
-    if not (math.isfinite(weight) and 0 <= weight <= dtype.max):
-        raise ValueError(f"lambda_ must be at least 0 and finite in {dtype.name}, got {value!r}")
-    return fixed(weight, dtype)
 
 
 class LossAdapter:

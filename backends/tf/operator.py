@@ -13,7 +13,7 @@ import operator
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import check_profile
+from frcnn.backends.arguments import as_number, check_profile
 from frcnn.backends.tf import library
 
 FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
@@ -161,11 +161,9 @@ def _as_output_size(value):
 def _as_scale(value, boxes_type):
     """`value` as a float, positive and finite in the type that boxes are projected in. Clause roi-pool.error-scale."""
     kind = np.float64 if boxes_type == tf.float64 else np.float32
-    try:
-        with np.errstate(over="ignore", under="ignore"):
-            rounded = kind(float(value))
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"spatial_scale must be a number, got {value!r}") from None
+    scale = as_number("spatial_scale", value)
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = kind(scale)
     if not (math.isfinite(rounded) and rounded > 0):
         raise ValueError(f"spatial_scale must be positive and finite in {kind.__name__}, got {value!r}")
-    return float(value)
+    return scale

@@ -9,7 +9,7 @@ sgd-step.schedule. The op has a CPU kernel alone, as RoI pooling has.
 
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_number, as_product, learning_rate
+from frcnn.backends.arguments import as_momentum, as_product, learning_rate
 from frcnn.backends.tf import library
 
 
@@ -32,9 +32,7 @@ def sgd_step(
     """
     w, g, v = _blobs(weights, gradients, velocity)
     kind = w.dtype.as_numpy_dtype
-    mu = as_number("momentum", momentum, kind)
-    if not float(momentum) < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
+    mu = as_momentum(momentum, kind)
     rate = as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind)
     decay = as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind)
     updated = library.load().frcnn_sgd_step(weights=w, gradients=g, velocity=v, rate=rate, momentum=mu, decay=decay)

@@ -37,13 +37,13 @@ def truncated_svd(weights, t, bias=None, *, validate=True):
         sentence = "weights[{}, {}] is {}; weights must be finite"
         check_all(tf.math.is_finite(flat), sentence, row, column, flat[place])
     if weights.dtype == tf.float32 and weights.shape[0] <= weights.shape[1]:
-        second = _leading_vectors(weights, t)
+        second, s_1 = _leading_vectors(weights, t)
         first = tf.matmul(second, weights, transpose_a=True)
     else:
         sigma, U, V = tf.linalg.svd(weights)
-        first, second = sigma[:t, None] * tf.transpose(V[:, :t]), U[:, :t]
+        first, second, s_1 = sigma[:t, None] * tf.transpose(V[:, :t]), U[:, :t], sigma[0]
     if validate:
-        finite = tf.reduce_all(tf.math.is_finite(first)) & tf.reduce_all(tf.math.is_finite(second))
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(found)) for found in (first, second, s_1)])
         largest = tf.reduce_max(tf.abs(weights))
         check_all(finite, "weights are too large, up to {}, for singular values in their type", largest)
     return first, second, tf.identity(bias)
@@ -60,7 +60,7 @@ def svd_approximation(weights, t, *, validate=True):
 
 
 def _leading_vectors(weights, t):
-    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, rounded to W's type.
+    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, and s_1; in W's type.
 
     By NumPy's solver: TensorFlow's has one thread, and takes many times as long for the paper's layers.
     """
@@ -72,8 +72,9 @@ def _leading_vectors(weights, t):
             end = (i + 1) * ROWS
             bands[i] += tf.matmul(wide[end - ROWS : end], wide[:end], transpose_b=True)
     gram = tf.concat([tf.pad(band, [[0, 0], [0, u - band.shape[1]]]) for band in bands], 0)
-    vectors = tf.numpy_function(lambda gram: np.linalg.eigh(gram)[1][:, : -t - 1 : -1], [gram], tf.float64)
-    return tf.cast(tf.ensure_shape(vectors, (u, t)), weights.dtype)
+    values, vectors = tf.numpy_function(np.linalg.eigh, [gram], [tf.float64, tf.float64])
+    vectors = tf.ensure_shape(vectors, (u, u))[:, : -t - 1 : -1]
+    return tf.cast(vectors, weights.dtype), tf.cast(tf.sqrt(values[-1]), weights.dtype)
 
 
 def _as_weights(value):

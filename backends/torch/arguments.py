@@ -8,12 +8,11 @@ import operator
 
 import torch
 
-from frcnn.backends.arguments import LARGEST_COORDINATE, check_profile
+from frcnn.backends.arguments import FLOAT32_INFINITY, LARGEST_COORDINATE, as_number, check_profile
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _FLOATS_SPELLED = "float16, bfloat16, float32, float64"
-# What rounds to 0 and to infinity in float32: half of its smallest number, and half a step above its largest.
-_FLOAT32_ZERO, _FLOAT32_INFINITY = 2.0**-150, 2.0**128 - 2.0**103
+_FLOAT32_ZERO = 2.0**-150  # the largest that float32 rounds to 0, half of its smallest number
 
 
 def as_output_size(value) -> tuple[int, int]:
@@ -38,10 +37,7 @@ def _pair(value):
 
 def as_scale(value):
     """`value` as a float. Clause roi-pool.error-scale; whether it is positive and finite depends on the boxes' type."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"spatial_scale must be a number, got {value!r}") from None
+    return as_number("spatial_scale", value)
 
 
 def as_rows(boxes, input):
@@ -138,7 +134,7 @@ def check_gradient_shapes(grad, argmax, boxes, input_size, profile):
 def check_scale(spatial_scale, boxes):
     """Clause roi-pool.error-scale: positive and finite once rounded to the type in which boxes are projected."""
     double = boxes.dtype == torch.float64
-    low, high = (0.0, float("inf")) if double else (_FLOAT32_ZERO, _FLOAT32_INFINITY)
+    low, high = (0.0, float("inf")) if double else (_FLOAT32_ZERO, FLOAT32_INFINITY)
     if not low < spatial_scale < high:
         kind = "float64" if double else "float32"
         raise ValueError(f"spatial_scale must be positive and finite in {kind}, got {spatial_scale!r}")
@@ -180,6 +176,20 @@ def memory_format(tensor):
     """Channels last if `tensor` is that and not both, else contiguous."""
     last = tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
+
+
+def memory_format_of_each(tensor):
+    """memory_format, of each RoI of `tensor` (R, C, P_h, P_w): where R is 0, or a symbol, it is the same."""
+
+    def lies_as(*axes):
+        step = 1
+        for axis in axes:
+            if tensor.shape[axis] != 1 and tensor.stride(axis) != step:
+                return False
+            step *= tensor.shape[axis]
+        return True
+
+    return torch.channels_last if lies_as(1, 3, 2) and not lies_as(3, 2, 1) else torch.contiguous_format
 
 
 def _overlap(one, other):

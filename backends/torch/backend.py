@@ -10,6 +10,7 @@ import importlib.metadata
 import ml_dtypes
 import numpy as np
 import torch
+from numpy.lib import NumpyVersion
 
 from frcnn.backends import Missing, UnavailableBackend
 from frcnn.backends.torch import arguments, operator  # noqa: F401  (registers torch.ops.frcnn)
@@ -154,8 +155,15 @@ class TorchTritonBackend(_Adapter):
             from frcnn.backends.torch import launch
         except ModuleNotFoundError as error:
             raise UnavailableBackend(f"backend torch-triton needs {error.name}: pip install 'frcnn[torch]'") from error
-        self.version += f", triton {importlib.metadata.version('triton')}"
+        triton = importlib.metadata.version("triton")
+        self.version += f", triton {triton}"
         self.executed = launch.executed(self.device)
+        old, new = NumpyVersion(triton) < "3.7.0", NumpyVersion(np.__version__) >= "2.4.0"
+        if self.executed == "interpreter" and old and new:
+            raise UnavailableBackend(
+                f"backend torch-triton: the interpreter of triton {triton} does not run with numpy {np.__version__}: "
+                "install triton 3.7, or numpy 2.3"
+            )
         self._launch = launch
 
     def _pool(self, *inputs):

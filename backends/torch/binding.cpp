@@ -69,6 +69,19 @@ bool is_channels_last(const Tensor& tensor) {
   return tensor.is_contiguous(MemoryFormat::ChannelsLast) && !tensor.is_contiguous();
 }
 
+// The same of each RoI of (R, C, P_h, P_w), so that R = 0 makes no difference.
+bool each_is_channels_last(const Tensor& tensor) {
+  const auto lies_as = [&](std::initializer_list<int64_t> axes) {
+    int64_t step = 1;
+    for (const int64_t axis : axes) {
+      if (tensor.size(axis) != 1 && tensor.stride(axis) != step) return false;
+      step *= tensor.size(axis);
+    }
+    return true;
+  };
+  return lies_as({1, 3, 2}) && !lies_as({3, 2, 1});
+}
+
 // As at::empty, but a large one in memory that an earlier result has left.
 Tensor fresh(at::IntArrayRef shape, const at::TensorOptions& options, MemoryFormat layout) {
   using Block = frcnn::KeptBlocks::Block;
@@ -153,7 +166,7 @@ Tensor backward(const Tensor& grad, const Tensor& argmax, const Tensor& boxes, a
     if (!all) good = false;
   });
   TORCH_CHECK_VALUE(good, frcnn::argmax_complaint(problem));
-  return is_channels_last(argmax) ? sums : sums.contiguous();
+  return each_is_channels_last(argmax) ? sums : sums.contiguous();
 }
 
 template <class Element>

@@ -7,7 +7,7 @@ not used: it does not say which of equals it takes (detect-steps.per-image).
 
 import torch
 
-from frcnn.backends.arguments import as_scales, as_threshold, as_whole, check_profile
+from frcnn.backends.arguments import MOST_ROIS, as_scales, as_threshold, as_whole, check_profile
 from frcnn.backends.torch.boxes import as_tensor, check_boxes, check_places
 from frcnn.backends.torch.nms import kept_of_groups
 
@@ -48,8 +48,10 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     [[1, 0, 1], [1, 0, 2]]
     """
     check_profile(profile)
-    image_count, iou_threshold = as_whole("image_count", image_count, 0), as_threshold(iou_threshold)
-    per_image, per_class = as_whole("per_image", per_image, 1), as_whole("per_class", per_class, 1)
+    image_count, iou_threshold = as_whole("image_count", image_count, 0, MOST_ROIS), as_threshold(iou_threshold)
+    per_image, per_class = (
+        as_whole(name, value, 1, MOST_ROIS) for name, value in (("per_image", per_image), ("per_class", per_class))
+    )
     _check_rows(scores, boxes, images, image_count)
     R, K1 = scores.shape
     by_class, images = scores[:, 1:].T, images.long()
@@ -58,8 +60,8 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     rows = rows.gather(1, torch.argsort(images[rows], dim=1, stable=True))
     score, image = by_class.gather(1, rows), images[rows]
 
-    counts = torch.bincount(images, minlength=image_count)
-    rank = torch.arange(R, device=scores.device) - (counts.cumsum(0) - counts)[image]
+    ordered = images.sort().values  # each class's rows have them so
+    rank = torch.arange(R, device=scores.device) - torch.searchsorted(ordered, ordered)
     taken = (score > -torch.inf) & (rank < per_image)
     limit = per_class * image_count
     if R > limit:

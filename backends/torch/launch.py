@@ -11,7 +11,7 @@ import torch
 import triton
 
 from frcnn.backends.torch import tiles
-from frcnn.backends.torch.arguments import first_unusable, memory_format
+from frcnn.backends.torch.arguments import first_unusable, memory_format, memory_format_of_each
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -98,7 +98,7 @@ def backward(grad, argmax, boxes, input_size, spatial_scale, profile, determinis
     """
     _check_types(grad=grad, boxes=boxes)
     N, C, H, W = input_size
-    layout = memory_format(argmax)
+    layout = memory_format_of_each(argmax)
     total = torch.empty((N, C, H, W), dtype=torch.float32, device=grad.device, memory_format=layout).zero_()
     if total.numel() and grad.numel():
         caffe = profile == "caffe-2015"

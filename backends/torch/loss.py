@@ -6,14 +6,11 @@ its mean over no RoIs is NaN, which fails multi-task-loss.no-rois. A mean of `sm
 not by R, which fails multi-task-loss.reduce.
 """
 
-import math
-import operator
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-from frcnn.backends.arguments import check_profile
+from frcnn.backends.arguments import as_finite, check_profile
 
 FLT_MIN = torch.finfo(torch.float32).tiny
 
@@ -74,7 +71,7 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     R, columns = scores.shape
     _check_tensor("deltas", deltas, scores.dtype, (R, 4 * columns))
     _check_tensor("targets", targets, scores.dtype, (R, 4))
-    lambda_ = _weight(lambda_, scores.dtype)
+    lambda_ = as_finite("lambda_", lambda_, str(scores.dtype).removeprefix("torch."))
     u, t = labels.long()[:, None, None], deltas.reshape(R, columns, 4)
     own = t.take_along_dim(u, 1)[:, 0]
     differences = torch.where(labels[:, None] >= 1, own - targets, torch.zeros_like(own))
@@ -114,16 +111,6 @@ def _check_scores(scores, labels):
     if wrong.any():
         row = int(wrong.nonzero()[0])
         raise ValueError(f"labels[{row}] is {int(labels[row])}, but scores has the classes 0..{columns - 1}")
-
-
-def _weight(value, dtype):
-    try:
-        weight = float(operator.pos(value))  # pos refuses text
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"lambda_ must be a number, got {value!r}") from None
-    if not (math.isfinite(weight) and 0 <= weight <= torch.finfo(dtype).max):
-        raise ValueError(f"lambda_ must be at least 0 and finite in {dtype}, got {value!r}")
-    return weight
 
 
 class LossAdapter:

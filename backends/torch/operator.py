@@ -118,7 +118,7 @@ def _backward_cuda(grad, argmax, boxes, input_size, spatial_scale, profile, dete
 @torch.library.register_fake("frcnn::roi_pool_backward", lib=_library)
 def _backward_fake(grad, argmax, boxes, input_size, spatial_scale, profile, deterministic):
     arguments.check_gradient_shapes(grad, argmax, boxes, input_size, profile)
-    layout = arguments.memory_format(argmax)
+    layout = arguments.memory_format_of_each(argmax)
     return torch.empty(tuple(input_size), dtype=grad.dtype, device=grad.device, memory_format=layout)
 
 

@@ -10,7 +10,7 @@ optimizer's, so the rate of any one update is said here by a function.
 import numpy as np
 import torch
 
-from frcnn.backends.arguments import as_number, as_product, learning_rate
+from frcnn.backends.arguments import as_momentum, as_product, learning_rate
 from frcnn.backends.torch.arguments import check_apart
 
 
@@ -35,9 +35,7 @@ def sgd_step(
     """
     _check_blobs({"weights": weights, "gradients": gradients, "velocity": velocity})
     kind = np.float32 if weights.dtype == torch.float32 else np.float64
-    mu = float(as_number("momentum", momentum, kind))
-    if not float(momentum) < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
+    mu = float(as_momentum(momentum, kind))
     rate = float(as_product("learning_rate", learning_rate, "lr_mult", lr_mult, kind))
     decay = float(as_product("weight_decay", weight_decay, "decay_mult", decay_mult, kind))
     if out is None:

@@ -36,14 +36,14 @@ def truncated_svd(weights, t, bias=None):
     try:
         with torch.autocast(weights.device.type, enabled=False):
             if weights.dtype == torch.float32 and u <= v:
-                second = _leading_vectors(weights, t)
+                second, s_1 = _leading_vectors(weights, t)
                 first = second.T @ weights
             else:
                 U, sigma, V_T = torch.linalg.svd(weights, full_matrices=False)
-                first, second = sigma[:t, None] * V_T[:t], U[:, :t].contiguous()
+                first, second, s_1 = sigma[:t, None] * V_T[:t], U[:, :t].contiguous(), sigma[0]
     except torch.linalg.LinAlgError as error:
         raise ValueError(f"weights have no singular value decomposition: {error}") from None
-    if not bool(first.isfinite().all() & second.isfinite().all()):
+    if not bool(first.isfinite().all() & second.isfinite().all() & s_1.isfinite()):
         raise ValueError(
             f"weights are too large, up to {weights.abs().max():g}, for singular values in {weights.dtype}"
         )
@@ -62,14 +62,15 @@ def svd_approximation(weights, t):
 
 
 def _leading_vectors(weights, t):
-    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, rounded to W's type."""
+    """The eigenvectors (u, t) of W W^T with the largest eigenvalues, by falling eigenvalue, and s_1; in W's type."""
     gram = weights.new_zeros((len(weights),) * 2, dtype=torch.float64)
     for columns in weights.split(COLUMNS, dim=1):
         wide = columns.double()
         for row in range(0, len(wide), ROWS):  # eigh reads the lower triangle alone
             end = row + ROWS
             gram[row:end, :end].addmm_(wide[row:end], wide[:end].T)
-    return torch.linalg.eigh(gram).eigenvectors[:, -t:].flip(1).to(weights.dtype).contiguous()
+    values, vectors = torch.linalg.eigh(gram)
+    return vectors[:, -t:].flip(1).to(weights.dtype).contiguous(), values[-1].sqrt().to(weights.dtype)
 
 
 def _check_weights(weights):

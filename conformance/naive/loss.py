@@ -75,13 +75,12 @@ def _row(scores, u, profile):
         return nan, [nan] * len(scores)
     with localcontext() as context:
         context.prec = 60
-        # Relative to the true class where that is possible, so that no maximum is taken anywhere.
-        base = Decimal(scores[u] if scores[u] > -inf else max(scores))
+        # Relative to the true class, so that no maximum is taken, unless a Decimal's exponent does not reach so far.
+        near = max(scores) - scores[u] < 1e5
+        base = Decimal(scores[u] if near else max(scores))
         sizes = [(Decimal(s) - base).exp() if s > -inf else Decimal(0) for s in scores]
         total = sum(sizes, Decimal(0))
         gradient = [float(size / total - (j == u)) for j, size in enumerate(sizes)]
-        if profile == "caffe-2015":
-            loss = -max(sizes[u] / total, LEAST).ln()
-        else:
-            loss = total.ln() if scores[u] > -inf else Decimal("inf")
+        clamped = profile == "caffe-2015"
+        loss = -max(sizes[u] / total, LEAST).ln() if clamped else total.ln() + base - Decimal(scores[u])
         return float(loss), gradient

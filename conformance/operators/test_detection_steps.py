@@ -115,7 +115,10 @@ def test_an_image_that_is_not_there_is_refused_with_its_row(subject, value):
 @clause("detect-steps.error-limits")
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("image_count", -1), ("image_count", 2.5), *((n, v) for n in ("per_image", "per_class") for v in (0, -1, 2.5))],
+    [
+        *(("image_count", value) for value in (-1, 2.5, 2**31)),
+        *((name, value) for name in ("per_image", "per_class") for value in (0, -1, 2.5, 2**31)),
+    ],
 )
 def test_limits_that_are_no_numbers_of_rows_are_refused(subject, name, value):
     count = value if name == "image_count" else 2
@@ -126,7 +129,7 @@ def test_limits_that_are_no_numbers_of_rows_are_refused(subject, name, value):
 @pytest.mark.parametrize("rows", [0, 3])
 def test_what_suppression_refuses_is_refused_whatever_there_is_to_suppress(subject, rows):
     call = SCORES[:rows], BOXES[:rows], IMAGES[:rows], 2
-    for threshold in (np.nan, -0.1, 1.1, "half"):
+    for threshold in (np.nan, -0.1, 1.1, "0.3", True):
         refused(subject, "iou_threshold", *call, threshold)
     refused(subject, "profile", *call, profile="caffe")
 

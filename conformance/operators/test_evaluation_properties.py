@@ -249,7 +249,7 @@ def test_a_difficult_that_is_neither_is_refused_with_its_row(subject, value):
 
 
 @clause("voc-evaluation.error-threshold")
-@pytest.mark.parametrize("value", [0, -0.5, 1.1, np.nan, np.inf, "half", None])
+@pytest.mark.parametrize("value", [0, -0.5, 1.1, np.nan, np.inf, "0.5", True, None])
 def test_a_threshold_that_is_no_share_is_refused(subject, value):
     refused(subject, "iou_threshold", iou_threshold=value)
 

@@ -79,6 +79,6 @@ def test_layers_that_do_not_belong_together_are_refused(subject, name, shapes):
 
 
 @clause("gaussian-fill.error-std")
-@pytest.mark.parametrize("wrong", [-1, -1e-30, np.nan, np.inf, "0.01", None, [0.01]], ids=repr)
+@pytest.mark.parametrize("wrong", [-1, -1e-30, np.nan, np.inf, "0.01", True, None, [0.01]], ids=repr)
 def test_a_std_that_is_none_is_refused(subject, wrong):
     subject.check_refused(lambda: subject.call("gaussian_fill", np.zeros(2), wrong), "std")

@@ -69,7 +69,7 @@ def test_a_score_of_nan_is_refused_with_its_row(subject, profile):
 
 
 @clause("nms-greedy.error-threshold")
-@pytest.mark.parametrize("threshold", [np.nan, -0.1, 1.1, np.inf, "half", None])
+@pytest.mark.parametrize("threshold", [np.nan, -0.1, 1.1, np.inf, "0.3", True, None])
 def test_a_threshold_that_is_no_share_is_refused(subject, profile, threshold):
     refused(subject, "iou_threshold", GOOD, SCORES, threshold, profile)
 

@@ -65,7 +65,7 @@ def test_an_output_size_that_is_no_grid_is_refused(subject, profile, size):
 
 
 @clause("roi-pool.error-scale")
-@pytest.mark.parametrize("scale", [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf, 1e-50, 1e39])
+@pytest.mark.parametrize("scale", [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf, 1e-50, 1e39, "0.5", True])
 def test_a_scale_that_is_not_positive_and_finite_in_float32_is_refused(subject, profile, scale):
     subject.check_refused(lambda: subject.pool(GOOD.having(spatial_scale=scale, profile=profile)), "spatial_scale")
 

@@ -215,13 +215,13 @@ def test_fewer_images_than_a_minibatch_has_are_refused(subject, profile, images)
 
 
 @clause("roi-sampling.error-numbers")
-@pytest.mark.parametrize("wrong", [np.nan, 1.1, -0.1, np.inf, "half", None])
+@pytest.mark.parametrize("wrong", [np.nan, 1.1, -0.1, -1e-50, np.inf, "0.5", True, None])
 def test_a_fraction_that_is_no_share_is_refused(subject, wrong):
     refused(subject, "sample_rois", ("fg_fraction",), OVERLAPS, CLASSES, KEYS, fg_fraction=wrong)
 
 
 @clause("roi-sampling.error-thresholds")
-@pytest.mark.parametrize("wrong", [np.nan, 1.1, -0.1, np.inf, "half", None])
+@pytest.mark.parametrize("wrong", [np.nan, 1.1, -0.1, -1e-50, np.inf, "0.5", True, None])
 @pytest.mark.parametrize("name", ["fg_threshold", "bg_threshold_lo", "bg_threshold_hi"])
 def test_a_threshold_that_is_no_share_is_refused(subject, name, wrong):
     refused(subject, "sample_rois", (name,), OVERLAPS, CLASSES, KEYS, **{name: wrong})

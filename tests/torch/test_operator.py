@@ -137,6 +137,24 @@ def test_compiled_in_one_graph_it_equals_eager_forward_and_backward(profile, dyn
         assert torch.equal(eager.grad, other.grad)
 
 
+@layouts
+@torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)
+def test_compiled_it_takes_a_number_of_boxes_that_depends_on_data(layout):
+    """No box, too: the gradient of channels-last maps then still has its channels last, which a compiler counts on."""
+
+    def step(input, boxes):
+        return roi_pool(input, boxes[(boxes[:, 3] > boxes[:, 1]).nonzero()[:, 0]], 2).square().sum()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, fullgraph=True)
+    for rows in (boxes(), boxes()[:1], torch.zeros(3, 5)):
+        eager, other = (distinct((2, 3, 8, 7), torch.float32, layout).requires_grad_() for _ in range(2))
+        step(eager, rows).backward()
+        compiled(other, rows).backward()
+        assert torch.equal(eager.grad, other.grad)
+        assert other.grad.stride() == eager.grad.stride() == eager.stride()
+
+
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 def test_autocast_pools_in_the_type_of_the_input_and_leaves_boxes_alone(half):
     """Boxes near 2048 lose pixels in half types; a coordinate of 1031.5 would round."""

@@ -1,5 +1,6 @@
 """The Triton kernels, run by Triton's interpreter on CPU tensors and, where there is one, on a GPU."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -166,6 +167,18 @@ def test_the_backend_says_that_it_ran_through_the_interpreter():
     if not torch.cuda.is_available():
         with pytest.raises(UnavailableBackend, match="no CUDA device"):
             TorchTritonBackend("cuda")
+
+
+@pytest.mark.parametrize(("numpy", "runs"), [("2.3.5", True), ("2.4.0", False)])
+def test_an_interpreter_that_does_not_know_todays_numpy_is_no_backend(monkeypatch, numpy, runs):
+    """Triton 3.6 takes an array of one number for a number, which NumPy 2.4 refuses: each pooling would be a crash."""
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "3.6.0")
+    monkeypatch.setattr(np, "__version__", numpy)
+    if runs:
+        assert TorchTritonBackend().executed == "interpreter"
+    else:
+        with pytest.raises(UnavailableBackend, match=r"triton 3\.6\.0 does not run with numpy 2\.4\.0: install"):
+            TorchTritonBackend()
 
 
 def test_interpreted_and_compiled_kernels_live_side_by_side_and_leave_no_switch_behind():
