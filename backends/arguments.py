@@ -37,6 +37,17 @@ def as_image_sides(name, value):
     return sides
 
 
+def as_features_shape(value):
+    """Clause roi-pool.error-rank: (N, C, H, W) of the features whose gradient is wanted."""
+    try:
+        shape = tuple(operator.index(size) for size in value)
+    except TypeError:
+        raise TypeError(f"features_shape must be 4 whole numbers, got {value!r}") from None
+    if len(shape) != 4 or min(shape) < 0:
+        raise ValueError(f"features_shape must be 4 whole numbers of at least 0, got {value!r}")
+    return shape
+
+
 def as_levels(value):
     """Clause spp-pool.error-levels."""
     try:

@@ -11,9 +11,7 @@ import sys
 import numpy as np
 
 from frcnn import backends
-from frcnn.conformance.report import is_release
-
-EXECUTED = ("numpy", "native", "cuda", "interpreter")
+from frcnn.conformance.report import is_release, schema
 
 
 def describe(name: str, device: str) -> dict:
@@ -55,9 +53,10 @@ def _said_of_itself(name, backend):
         said[attribute] = value
     if not is_release(said["version"]):
         raise backends.UnavailableBackend(f"backend {name}: {said['version']!r} is no version of a release")
-    if said["executed"] not in EXECUTED:
+    known = schema()["oneOf"][0]["properties"]["backend"]["properties"]["executed"]["enum"]
+    if said["executed"] not in known:
         raise backends.UnavailableBackend(
-            f"backend {name}: executed must be one of {', '.join(EXECUTED)}, got {said['executed']!r}"
+            f"backend {name}: executed must be one of {', '.join(known)}, got {said['executed']!r}"
         )
     return said
 

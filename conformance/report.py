@@ -170,8 +170,7 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
         raise Malformed(f"{path.name}: each line must be an object")
     if len(lines) < 2 or lines[0].get("kind") != "header" or lines[-1].get("kind") != "footer":
         raise Truncated(f"{path.name} has no header or no footer")
-    schema = json.loads(importlib.resources.files("frcnn.conformance").joinpath("report_schema.json").read_text())
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema.Draft202012Validator(schema())
     for number, line in enumerate(lines, 1):
         try:
             validator.validate(line)
@@ -192,6 +191,11 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
     if wrong := [name for name in summed_up if name != "finished" and summed_up[name] != foot[name]]:
         raise Altered(f"{path.name}: its lines do not amount to the {' and the '.join(wrong)} of its footer")
     return head, body, foot
+
+
+def schema() -> dict:
+    """What every line of a report must be."""
+    return json.loads(importlib.resources.files("frcnn.conformance").joinpath("report_schema.json").read_text())
 
 
 def is_release(version: str) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends import UnavailableBackend
+from frcnn.backends.arguments import as_features_shape
 from frcnn.backends.tf import library, operator
 from frcnn.backends.tf.boxes import BoxesAdapter
 from frcnn.backends.tf.detection import DetectionAdapter
@@ -73,8 +74,7 @@ class TensorFlowBackend(
         deterministic=True,  # The native kernel has one order of addition, asked or not.
     ):
         grad_output, argmax = np.asarray(grad_output), np.asarray(argmax)
-        if len(features_shape) != 4:
-            raise ValueError(f"features_shape must be 4 whole numbers of at least 0, got {features_shape!r}")
+        features_shape = as_features_shape(features_shape)
         C = features_shape[1]
         if grad_output.ndim != 4 or grad_output.shape[:2] != (len(rois), C):
             raise ValueError(f"grad_output must have shape ({len(rois)}, {C}, P_h, P_w), got {grad_output.shape}")

@@ -13,6 +13,7 @@ import torch
 from numpy.lib import NumpyVersion
 
 from frcnn.backends import Missing, UnavailableBackend
+from frcnn.backends.arguments import as_features_shape
 from frcnn.backends.torch import arguments, operator  # noqa: F401  (registers torch.ops.frcnn)
 from frcnn.backends.torch.boxes import BoxesAdapter
 from frcnn.backends.torch.detection import DetectionAdapter
@@ -86,7 +87,7 @@ class _Adapter:
     ):
         """As frcnn.reference.roi_pool_backward."""
         grad, boxes = self._tensor("grad_output", grad_output), self._tensor("rois", rois)
-        scale = arguments.as_scale(spatial_scale)
+        scale, features_shape = arguments.as_scale(spatial_scale), as_features_shape(features_shape)
         winners = self._argmax(argmax, features_shape)
         arguments.check_gradient(grad, winners, boxes, features_shape, scale, profile)
         if sentence := arguments.first_unusable(boxes, scale, features_shape[0]):

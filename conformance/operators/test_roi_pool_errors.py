@@ -1,5 +1,7 @@
 """What must be refused, by an error that names the argument and the first offending row; and what happens unchecked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -125,6 +127,38 @@ def test_backward_refuses_an_argmax_that_is_no_cell(subject, profile, place):
     argmax = np.array([0, place], np.int64).reshape(2, 1, 1, 1)
     case = Unpooling(np.ones((2, 1, 1, 1), np.float32), argmax, GOOD.rois, (2, 1, 3, 3), profile=profile)
     subject.check_refused(lambda: subject.unpool(case), "argmax")
+
+
+BACKWARD = Unpooling(np.ones((2, 1, 1, 1), np.float32), np.zeros((2, 1, 1, 1), np.int64), GOOD.rois, (2, 1, 3, 3))
+
+
+@clause("roi-pool.error-argmax")
+@pytest.mark.parametrize("wrong", [np.zeros((2, 1, 1, 1), np.float32), np.zeros((2, 1, 1, 2), np.int64)])
+def test_backward_refuses_an_argmax_of_another_type_or_shape(subject, profile, wrong):
+    case = replace(BACKWARD, argmax=wrong, profile=profile)
+    subject.check_refused(lambda: subject.unpool(case), "argmax")
+
+
+@clause("roi-pool.error-rank")
+@pytest.mark.parametrize("shape", [(2, 1, 1), (3, 1, 1, 1), (2, 2, 1, 1)])
+def test_backward_refuses_a_gradient_of_another_shape(subject, profile, shape):
+    ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.int64)
+    case = replace(BACKWARD, grad_output=ones, argmax=zeros, profile=profile)
+    subject.check_refused(lambda: subject.unpool(case), "grad_output", "grad")
+
+
+@clause("roi-pool.error-rank")
+@pytest.mark.parametrize("shape", [(1, 3, 3), (2, 1, -1, 3), (2, 1, 3.5, 3), (2, 1, 3, 3, 3)])
+def test_backward_refuses_features_of_no_shape(subject, profile, shape):
+    case = replace(BACKWARD, features_shape=shape, profile=profile)
+    subject.check_refused(lambda: subject.unpool(case), "features_shape", "input_size")
+
+
+@clause("roi-pool.error-type")
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_backward_refuses_a_gradient_that_is_not_floating_point(subject, profile, dtype):
+    case = replace(BACKWARD, grad_output=np.ones((2, 1, 1, 1), dtype), profile=profile)
+    subject.check_refused(lambda: subject.unpool(case), "grad_output", "grad")
 
 
 @clause("roi-pool.error-image-index")
