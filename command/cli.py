@@ -34,7 +34,7 @@ def main() -> None:
     "backends",
     multiple=True,
     metavar="NAME|MODULE:CLASS",
-    help="May be given more than once.  [default: reference, torch, torch-triton and tf]",
+    help="More than once.  [default: reference, torch, torch-triton, tf; with --device cuda: torch, torch-triton]",
 )
 @click.option(
     "--profile", "effort", type=click.Choice(["quick", "default", "certify"]), default="default", show_default=True
@@ -66,6 +66,10 @@ def conformance(backends, mutants, **options) -> None:
         raise click.UsageError("--mutants examines the suite, by backends of its own: leave --backend out")
     if options["seed"] is not None and (mutants or options["effort"] == "certify"):
         raise click.UsageError("nothing is drawn by chance with --mutants and --profile certify: leave --seed out")
+    photographs = {"--voc-root": options["voc_root"], "--weights": options["weights"]}
+    if (options["proposals"] or any(photographs.values())) and not all(photographs.values()):
+        lacking = next(option for option, given in photographs.items() if not given)
+        raise click.UsageError(f"photographs are shown as the maps that VGG16 makes of them: {lacking} is missing")
     try:
         backends = backends or DEFAULT_BACKENDS[options["device"]]
         act = run_mutants if mutants else run

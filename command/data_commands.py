@@ -6,14 +6,12 @@ from pathlib import Path
 
 import click
 
-from frcnn.extras import needs
+from frcnn.extras import Refused, needs
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-class _Unreachable(click.ClickException):
-    exit_code = 2
-
+class _Unreachable(Refused):
     def show(self, file=None) -> None:
         click.echo(self.message, err=True)
 
@@ -101,7 +99,7 @@ def _fetch(name: str, root: Path) -> None:
         fetched = [download.fetch(archive, root, progress) for archive in archives]
     except download.Unreachable as error:
         raise _Unreachable(_what_to_do(error, root, archives)) from error
-    except (download.DownloadError, OSError) as error:
+    except download.DownloadError as error:
         raise click.ClickException(str(error)) from error
     finally:
         if tasks:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 
 import click
 
 
-class _NotUsable(click.ClickException):
-    """A file or folder that the system will not give; exits with 2, since 1 is some commands' verdict."""
+class Refused(click.ClickException):
+    """What cannot be done as it was asked for; exits with 2, since 1 is some commands' verdict."""
 
     exit_code = 2
 
@@ -17,8 +18,8 @@ def needs(extra: str):
     """For a command's function, and the extra that it needs.
 
     A module that is not there is a usage error that says which extra to install. A file that cannot be read or written
-    is an error in the system's own words, which name the path. An OSError that names none has nothing to do with what
-    was typed, and comes through as it is.
+    is an error in the system's own words, which name the path; so is a full disc, of which they name none. Any other
+    OSError that names none has nothing to do with what was typed, and comes through as it is.
     """
 
     def decorated(command):
@@ -29,9 +30,9 @@ def needs(extra: str):
             except ModuleNotFoundError as error:
                 raise click.UsageError(f"this needs {error.name}: pip install 'frcnn[{extra}]'") from error
             except OSError as error:
-                if error.filename is None:
+                if error.filename is None and error.errno != errno.ENOSPC:
                     raise
-                raise _NotUsable(str(error)) from error
+                raise Refused(str(error)) from error
 
         return run
 

@@ -78,12 +78,14 @@ def recall(voc_root, year, classes, bad, name, file, plot) -> None:
     Average recall is 2 times the integral of recall over IoU from .5 to 1 (arXiv:1502.05082). A class's line is of its
     objects that are not difficult.
     """
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
+        raise click.UsageError(f"--plot {plot} must end in .png or .svg")
     from frcnn.repro import recall as measure
     from frcnn.repro.proposals import ProposalsError, of_split, read_file
 
     split = _read(voc_root, year, name, classes, bad)
     try:
-        boxes = of_split(split, read_file(file, [photograph.id for photograph in split.photographs]))
+        boxes = of_split(split, read_file(file, [[photograph.id for photograph in split.photographs]]))
         found = measure.recall(split, boxes)
     except ProposalsError as error:
         raise click.ClickException(str(error)) from error

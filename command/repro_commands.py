@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from frcnn.extras import needs
+from frcnn.extras import Refused, needs
 from frcnn.page_help import link, of_files, put
-from frcnn.repro_help import PROPOSALS, let_threads_sleep, with_precision, with_svd
+from frcnn.repro_help import let_threads_sleep, twice, with_precision, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
 
@@ -37,7 +37,7 @@ def repro() -> None:
 )
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder; instant makes its own images.")
 @click.option("--weights", type=_FILE, help="Pre-trained on ImageNet: .npz, .pth, .h5 or .caffemodel.")
-@click.option("--proposals", type=_FILE, help=PROPOSALS)
+@with_proposals
 @click.option("--train-set", help="The list to train on: train, trainval, ...  [default: the recipe's]")
 @click.option("--test-set", help="The list to test on: val, test, ...  [default: the recipe's]")
 @click.option("--out", type=_FILE, help="A folder.  [default: reports/repro-voc07-TIER-TIME]")
@@ -53,9 +53,11 @@ def repro() -> None:
 def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals, ranks, precision, **changes) -> None:
     """Train and test on PASCAL VOC 2007, or, in tier instant, on made-up images; write a report.
 
-    Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong or there are no data, 130
-    where Ctrl-C stopped training.
+    Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong, there are no data or the
+    loss diverged, 130 where Ctrl-C stopped it.
     """
+    if resume and out is None:
+        raise click.UsageError("--resume goes on with a folder: give it as --out")
     let_threads_sleep()
     from rich.console import Console
 
@@ -67,7 +69,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     reports = tuple(_conformance(file) for file in conformance)
     try:
         devices = runs.devices_of(backends or runs.BACKENDS)
-        tier, because = runs.chosen_tier(tier, devices)
+        tier, because, devices = runs.chosen_tier(tier, devices)
         recipe = read_recipe(tier, **{name: value for name, value in changes.items() if value is not None})
     except (UnavailableBackend, RecipeError) as error:
         raise click.UsageError(str(error)) from error
@@ -84,7 +86,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
         proposals=proposals,
         conformance=reports,
         resume=resume,
-        ranks=dict(ranks),
+        ranks=ranks,
         precision=precision,
     )
     try:
@@ -99,8 +101,11 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     except runs.Interrupted as error:
         click.echo(str(error), err=True)
         sys.exit(130)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo(f"stopped; --resume --out {folder}", err=True)
+        sys.exit(130)
+    except ValueError as error:
+        raise Refused(str(error)) from error
     click.echo(f"{folder / 'report.md'}: {footer['verdict']}, report {footer['id'][:12]}")
     if footer["missed"]:
         click.echo(f"mean AP below the goal of {recipe.goal_map}: {', '.join(footer['missed'])}", err=True)
@@ -112,15 +117,19 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
 @needs("repro")
 def page(reports, into) -> None:
     """The page on what was reproduced, of report.jsonl files: every run, the band over seeds, the frameworks apart."""
+    from frcnn.repro.page import SeedTwice
     from frcnn.repro.page import page as made
     from frcnn.repro.report import InvalidReport, read
 
+    folders = [file.absolute().parent for file in reports]
+    if again := twice([folder.name for folder in folders]):
+        raise click.UsageError(f"two reports lie in a folder named {again}, and a run has its folder's name")
     try:
-        found = {file.parent.name: read(file) for file in reports}
-    except InvalidReport as error:
+        found = {folder.name: read(file) for folder, file in zip(folders, reports, strict=True)}
+        pictures = {folder.name: link(folder, into) for folder in folders if (folder / "losses.png").exists()}
+        put(made(found, pictures), into)
+    except (InvalidReport, SeedTwice) as error:
         raise click.ClickException(str(error)) from error
-    folders = [file.parent for file in reports if (file.parent / "losses.png").exists()]
-    put(made(found, {folder.name: link(folder, into) for folder in folders}), into)
 
 
 def _conformance(file: Path) -> dict:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
-PROPOSALS = """.npz, or the original's .mat.  [default: selective_search_fast.npz, or whatever mode the recipe names,
-beside the VOCdevkit folder; where there is none, selective search]"""
+
+def with_proposals(command):
+    """The option --proposals."""
+    text = """.npz, or the original's .mat; more than once, where a file has one list alone.  [default:
+    selective_search_fast.npz, or whatever mode the recipe names, beside the VOCdevkit folder; where there is none,
+    selective search]"""
+    return click.option("--proposals", type=click.Path(path_type=Path), multiple=True, help=text)(command)
 
 
 def with_precision(command):
@@ -24,7 +30,18 @@ def with_precision(command):
 def with_svd(command):
     """The option --svd."""
     text = "Test also with this layer cut; more than once."
-    return click.option("--svd", "ranks", type=Rank(), multiple=True, help=text)(command)
+    return click.option("--svd", "ranks", type=Rank(), multiple=True, callback=_by_layer, help=text)(command)
+
+
+def _by_layer(ctx, param, ranks):
+    if again := twice([layer for layer, _ in ranks]):
+        raise click.BadParameter(f"{again} is given twice", ctx, param)
+    return dict(ranks)
+
+
+def twice(names):
+    """The first name that has been there before; None where there is none."""
+    return next((name for position, name in enumerate(names) if name in names[:position]), None)
 
 
 def let_threads_sleep() -> None:

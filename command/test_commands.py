@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import PROPOSALS, with_svd
+from frcnn.repro_help import twice, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
@@ -34,7 +34,7 @@ class _Score(click.FloatRange):
 @click.option("--voc-root", type=_FILE, required=True, help="A VOCdevkit folder, which holds VOC2007 or the like.")
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
 @click.option("--split", "name", help="val, test, ...  [default: the recipe's test_set]")
-@click.option("--proposals", "file", type=_FILE, help=PROPOSALS)
+@with_proposals
 @click.option(
     "--bad",
     type=click.Choice(["error", "skip"]),
@@ -45,7 +45,7 @@ class _Score(click.FloatRange):
 @click.option("--out", type=_FILE, required=True, help="Folder for files of detections, the table and the sheets.")
 @with_svd
 @needs("repro")
-def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, out, ranks) -> None:
+def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, bad, out, ranks) -> None:
     """Test CHECKPOINT, of `frcnn train`, with the test settings of RECIPE: instant, short, full, or a .toml file.
 
     With --svd fc6=1024 --svd fc7=256 it is tested twice: as it is, and into OUT/svd with these layers cut.
@@ -57,7 +57,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
     from frcnn.repro.boxes import boxes_for
     from frcnn.repro.recipe import RecipeError, read_recipe
     from frcnn.repro.run import YEARS
-    from frcnn.repro.test_folder import setting_of, write_test
+    from frcnn.repro.test_folder import reasons_of, setting_of, write_test
     from frcnn.repro.voc import read_split
 
     console = Console(stderr=True)
@@ -70,22 +70,23 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, file, bad, o
         cut = None
         if ranks:
             operators: Any = load(backend)
-            cut = model.compressed(trained.network, trained.arrays, dict(ranks), operators.truncated_svd)
+            cut = model.compressed(trained.network, trained.arrays, ranks, operators.truncated_svd)
         where = (voc_root, year or YEARS[asked.data], name or asked.test_set)
         split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:
             click.echo(f"left out: {photograph}: {reason}", err=True)
-        boxes, _ = boxes_for([split], asked.proposals, file, console)
+        boxes, source = boxes_for([split], asked.proposals, proposals, console)
 
         def tested(network, arrays, folder, own, whole=None):
             found = testing.detect_split(network, arrays, split, boxes, asked, backend, console, device=device)
-            table = write_test(folder, split, found, setting_of(trained, asked, split, own), whole)
+            setting = setting_of(trained, asked, split, own)
+            table = write_test(folder, split, found, setting, reasons_of(trained, asked, setting, source), whole)
             click.echo((folder / "results.md").read_text(encoding="utf-8"))
             return table
 
         whole = tested(trained.network, trained.arrays, out, {})
         if cut is not None:
-            tested(*cut, out / "svd", dict(ranks), whole)
+            tested(*cut, out / "svd", ranks, whole)
     except (ValueError, UnavailableBackend) as error:  # ours are kinds of ValueError, each a sentence
         raise click.ClickException(str(error)) from error
 
@@ -105,9 +106,14 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
     """
     from rich.console import Console
 
-    names = [image.stem for image in images]
-    if again := [stem for position, stem in enumerate(names) if stem in names[:position]]:
-        raise click.UsageError(f"two images are named {again[0]}, and would be one picture; take them one by one")
+    if again := twice([image.stem for image in images]):
+        raise click.UsageError(f"two images are named {again}, and would be one picture; take them one by one")
+    given = {image.resolve() for image in images}
+    for image in images:
+        if (drawn := _drawn_in(out, image.stem)).resolve() in given:
+            raise click.UsageError(
+                f"{drawn} is one of the images, and would be drawn over; give another folder as --out"
+            )
     try:
         _detect(images, checkpoint, backend, device, least, out, Console(stderr=True))
     except ValueError as error:
@@ -149,9 +155,13 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for index, photograph in enumerate(photographs):
         drawn = pictures.detections_of(found.by_class, index, least)
-        path = out / f"{photograph.id}.png"
+        path = _drawn_in(out, photograph.id)
         if not cv2.imwrite(str(path), pictures.draw(pixels[photograph.id], drawn)):
             raise click.ClickException(f"{path} cannot be written")
         click.echo(f"{photograph.path}: {len(drawn)} found, drawn in {path}")
         for one in drawn:
             click.echo(f"  {one.label}  {' '.join(f'{corner:.0f}' for corner in one.box)}")
+
+
+def _drawn_in(out: Path, stem: str) -> Path:
+    return out / f"{stem}.png"

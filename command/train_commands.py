@@ -9,7 +9,7 @@ import click
 
 from frcnn.extras import needs
 from frcnn.machine import peak_memory
-from frcnn.repro_help import PROPOSALS, let_threads_sleep, with_precision
+from frcnn.repro_help import let_threads_sleep, with_precision, with_proposals
 
 _FILE = click.Path(path_type=Path)
 
@@ -22,7 +22,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder.  [default for made-up data: made in OUT/data]")
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
 @click.option("--split", "name", help="train, val, ...  [default: the recipe's train_set]")
-@click.option("--proposals", "file", type=_FILE, help=PROPOSALS)
+@with_proposals
 @click.option("--weights", type=_FILE, help="Pre-trained: .npz, .pth, .h5 or .caffemodel.  [default: drawn weights]")
 @click.option("--out", type=_FILE, required=True, help="Folder for checkpoints and metrics.")
 @click.option("--resume", is_flag=True, help="Go on from OUT's newest whole checkpoint, or the start if there is none.")
@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="That make minibatches.")
 @click.option("--tensorboard", is_flag=True, help="Write events to OUT/tensorboard too.")
 @needs("repro")
-def train(recipe, name, voc_root, year, file, weights, out, iterations, **options) -> None:
+def train(recipe, name, voc_root, year, proposals, weights, out, iterations, **options) -> None:
     """Train as RECIPE says: instant, short, full, or the path of a .toml file.
 
     Ctrl-C ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the loss is no
@@ -56,18 +56,21 @@ def train(recipe, name, voc_root, year, file, weights, out, iterations, **option
             f"{recipe} trains on {asked.data}: give --voc-root; `frcnn data {asked.data}` fetches it"
         )
     try:
-        training.trainer_module(options["backend"], options["precision"], options["device"])  # before data are made
+        asked_of = {name: options[name] for name in ("backend", "resume", "device", "precision")}
+        training.check(asked, out, weights, **asked_of)  # before data are made
         split = _split(asked, voc_root or _made_up(asked, out), year or YEARS[asked.data], name or asked.train_set)
-        boxes, _ = boxes_for([split], asked.proposals, file, console)
-        beginning = training.prepare(asked, split, boxes, weights)
-        _say(console, beginning)
+        first = training.first_parameters(asked, len(split.classes), weights)  # before boxes are made
+        boxes, source = boxes_for([split], asked.proposals, proposals, console)
+        beginning = training.prepare(asked, split, boxes, source, first)
+        for line in training.in_words(beginning):
+            console.print(line, highlight=False)
         ended = training.train(asked, beginning, out, console=console, **options)
     except (DevkitError, ProposalsError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     memory = peak_memory()
     click.echo(
         f"{ended.checkpoint}: {ended.iteration} iterations in {ended.seconds:.0f} s, "
-        f"{ended.share_waited:.1%} of the time spent waiting for minibatches"
+        f"{ended.waited / ended.seconds:.1%} of the time spent waiting for minibatches"
         + (f"; {memory / 1e9:.1f} GB of memory at most" if memory else "")
     )
     if ended.interrupted:
@@ -88,11 +91,3 @@ def _split(recipe, root, year, name):
 
     classes = made_up.CLASSES if recipe.data == "made-up" else voc.VOC_CLASSES
     return voc.read_split(root, year, name, classes=classes)
-
-
-def _say(console, beginning) -> None:
-    data = beginning.minibatches.data
-    console.print(f"{len(data.examples)} photographs, {data.entries} with mirror images", highlight=False)
-    for photograph, reason in data.left_out:
-        console.print(f"left out: {photograph}: {reason}", highlight=False)
-    console.print(f"drawn, not pre-trained: {', '.join(beginning.drawn) or 'nothing'}", highlight=False)

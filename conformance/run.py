@@ -115,8 +115,7 @@ def _seed(request):
 def _photographs(request, console):
     """The prepared maps' paths, and what the header says of them."""
     if request.voc_root is None or request.weights is None:
-        lacking = "--voc-root" if request.voc_root is None else "--weights"
-        return (), {"reason": f"no real input: {lacking} was not given"}
+        return (), {"reason": "no real input: --voc-root was not given"}
     with console.status("conv5_3 maps of photographs") as status:
         paths = photographs.prepare(
             request.voc_root,

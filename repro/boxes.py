@@ -1,4 +1,4 @@
-"""Which proposals a run takes: those of a file, of the file that lies beside the devkit, or selective search's own."""
+"""Which proposals a run takes: those of files, of the file that lies beside the devkit, or selective search's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frcnn.repro import report
-from frcnn.repro.proposals import Proposals, of_split, read_file
+from frcnn.repro.proposals import Proposals, ProposalsError, of_split, read_file
 from frcnn.repro.selective_search import selective_search
 from frcnn.repro.voc import Split
 
@@ -23,22 +23,28 @@ def beside(root: Path, mode: str) -> Path | None:
 
 
 def boxes_for(
-    splits: Sequence[Split], mode: str, file: Path | None = None, progress: Console | None = None
+    splits: Sequence[Split], mode: str, files: Sequence[Path] = (), progress: Console | None = None
 ) -> tuple[Proposals, str]:
     """Boxes of the splits' photographs, and in words where they are from.
 
-    mode: of selective search. file: an .npz or .mat; None takes what `beside` finds, and makes boxes where it finds
-    none. progress: where a bar is drawn.
+    mode: of selective search. files: .npz or .mat, which together hold every photograph, each once; without any, what
+    `beside` finds is taken, and boxes are made where it finds nothing. progress: where a bar is drawn.
 
     Raises ProposalsError naming the file or the photograph.
     """
-    file = file or beside(splits[0].root, mode)
+    own = beside(splits[0].root, mode)
+    files = files or ([own] if own else [])
     found: Proposals = {}
-    if file is None:
+    if not files:
         for split in splits:
             found |= selective_search(split, mode, progress=progress)
         return found, f"OpenCV's selective search, {mode}"
-    stored = read_file(file, [photograph.id for split in splits for photograph in split.photographs])
+    stored: Proposals = {}
+    for file in files:
+        more = read_file(file, [[photograph.id for photograph in split.photographs] for split in splits])
+        if again := stored.keys() & more.keys():
+            raise ProposalsError(f"{file} has boxes of photograph {min(again)}, as a file before it has; leave one out")
+        stored |= more
     for split in splits:
         found |= of_split(split, stored)
-    return found, f"{file.name}, sha256 {report.file_digest(file)}"
+    return found, " and ".join(f"{file.name}, sha256 {report.file_digest(file)}" for file in files)

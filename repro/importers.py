@@ -26,6 +26,16 @@ FAST_RCNN_MEAN = (102.9801, 115.9465, 122.7717)
 VGG_MEAN = (103.939, 116.779, 123.68)
 SQUEEZENET_MEAN = (104.0, 117.0, 123.0)
 
+# sha256 of files that are known to hold VGG16 trained on ImageNet, fully connected layers and all: its authors'
+# VGG_ILSVRC_16_layers.caffemodel, as Open Model Zoo lists it (models/public/vgg16/model.yml), and torchvision's
+# vgg16-397923af.pth.
+IMAGENET = frozenset(
+    (
+        "a6196bc498e45ea4cb2637114ae8db9410cf1556fd60a55ae93272371beba197",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    )
+)
+
 # torchvision.transforms.Normalize of its ImageNet weights; and of vgg16_features, which came from Caffe.
 TORCHVISION_RGB = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 FEATURES_RGB = ((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255))
@@ -56,16 +66,21 @@ def read_weights(path):
     Raises ValueError naming the file and what is wrong.
     """
     path = Path(path)
+    weights, mean = reader_of(path)(path)
+    for name, array in weights.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{path} holds {name} as {array.dtype}, or with a number that is not finite")
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}, mean
+
+
+def reader_of(path):
+    """The function that reads a file. Raises ValueError where there is no such file, or none reads its kind."""
     readers = {".npz": _npz, ".pth": _pth, ".h5": _h5, ".caffemodel": _caffemodel}
     if path.suffix not in readers:
         raise ValueError(f"{path} must end in one of {', '.join(readers)}, which say how it is read")
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    weights, mean = readers[path.suffix](path)
-    for name, array in weights.items():
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise ValueError(f"{path} holds {name} as {array.dtype}, or with a number that is not finite")
-    return {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}, mean
+    return readers[path.suffix]
 
 
 def _npz(path):

@@ -34,9 +34,7 @@ class Loader(Generic[T]):
         self._make, self._next, self._last, self._ready = make, first, last, ready
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frcnn-loader")
         self._ahead: deque[Future[T]] = deque()
-        self._began: float | None = None
-        self._ended = 0.0
-        self._waited = 0.0
+        self.waited = 0.0  # seconds, by whoever asked for batches
         self._fill()
 
     def __enter__(self) -> "Loader[T]":
@@ -54,22 +52,15 @@ class Loader(Generic[T]):
         if not self._ahead:
             raise StopIteration
         asked = time.perf_counter()
-        self._began = asked if self._began is None else self._began
         try:
             batch = self._ahead.popleft().result()
         except BaseException:  # of `make`, or the user's interrupt while waiting
             self.close()
             raise
         finally:
-            self._ended = time.perf_counter()
-            self._waited += self._ended - asked
+            self.waited += time.perf_counter() - asked
         self._fill()
         return batch
-
-    @property
-    def share_waited(self) -> float:
-        """The share of time, from the first request to the last answer, that the trainer waited; 0 before them."""
-        return self._waited / (self._ended - self._began) if self._began is not None else 0.0
 
     def close(self) -> None:
         """End the threads; a batch that is being made is made to its end first, and no other is begun."""

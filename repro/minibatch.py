@@ -9,7 +9,7 @@ Boxes are (x1, y1, x2, y2), zero-based inclusive pixels of the photograph as sto
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -30,9 +30,10 @@ from frcnn.reference import (
     subtract_mean,
     target_statistics,
 )
+from frcnn.repro.network import Network, read_network
 from frcnn.repro.proposals import Proposals, of_split
 from frcnn.repro.recipe import Recipe
-from frcnn.repro.voc import Photograph, Split, read_image
+from frcnn.repro.voc import DevkitError, Photograph, Split, read_image
 
 # What a generator is for. Always four words of seed: numpy fills up with zeros, so [3, 1] and [3, 1, 0] are one seed.
 ORDER, SCALES, ROIS, MASKS = 1, 2, 3, 4
@@ -104,8 +105,9 @@ class Batch:
 def training_set(split: Split, proposals: Proposals, recipe: Recipe) -> TrainingSet:
     """Match every photograph's proposals to its objects, and measure the regression targets of the whole.
 
-    Raises ProposalsError or TrainingSetError naming the photograph or the class.
+    Raises DevkitError, ProposalsError or TrainingSetError naming the photograph or the class.
     """
+    check_sizes(split, read_network(recipe.network), recipe.short_sides, recipe.longest_side)
     proposals = of_split(split, proposals)
     examples, left_out, targets, labels = [], [], [], []
     for photograph in split.photographs:
@@ -206,6 +208,21 @@ class Minibatches:
 
     def _order(self, keys: np.ndarray) -> np.ndarray:
         return image_order(keys, images_per_batch=self.recipe.images_per_batch, profile=self.recipe.profile)
+
+
+def check_sizes(split: Split, network: Network, short_sides: Sequence[int], longest_side: int) -> None:
+    """Raises DevkitError naming a photograph that is too thin: the network would leave nothing of it."""
+    for photograph in split.photographs:
+        size = photograph.height, photograph.width
+        for side in short_sides:
+            scale = image_scale(size, side, longest_side)
+            height, width = (round(scale * length) for length in size)  # as cv2.resize rounds
+            try:
+                network.map_size((height, width))
+            except ValueError as error:
+                raise DevkitError(
+                    f"{photograph.path} is resized to {width} x {height}: {error}; leave it out"
+                ) from None
 
 
 def network_image(pixels: np.ndarray, mean: np.ndarray, short_side: int, longest_side: int) -> tuple[np.ndarray, float]:

@@ -9,10 +9,14 @@ HEAD = """# What was trained and tested again
 
 Made by `frcnn repro page` from `repro/results/`, where each report lies whole. Mean AP is in per cent, as in the paper,
 and by the paper's 11 points unless another rule is named. The band is what the seed alone makes of it: the figures of
-the runs that share all but the seed, in one framework."""
+one framework on one device, in runs that share code, machine, libraries and all else but the seed."""
 
 # What a report's header says that two runs share who differ in their seed alone.
-SHARED = ("tier", "data", "weights", "setting", "proposals")
+SHARED = ("tier", "data", "weights", "setting", "proposals", "code", "versions")
+
+
+class SeedTwice(ValueError):
+    """Two reports are of one seed, and all else alike: one figure of them would be left out of the band."""
 
 
 def page(reports, links=None):
@@ -20,6 +24,8 @@ def page(reports, links=None):
 
     reports: name -> lines of a report, as report.read gives them. links: name -> folder of its pictures, as a link,
     of those that have any; of a group the first that has is shown.
+
+    Raises SeedTwice naming two reports.
     """
     groups: dict[str, list[str]] = {}
     for name, lines in reports.items():
@@ -38,7 +44,12 @@ def page(reports, links=None):
 
 def _but_seed(head):
     recipe = {name: value for name, value in head["recipe"].items() if name != "seed"}
-    return json.dumps([recipe, *(head[name] for name in SHARED)], sort_keys=True)
+    return json.dumps([recipe, _machine(head), *(head[name] for name in SHARED)], sort_keys=True)
+
+
+def _machine(head):
+    """The machine less its memory, which no figure depends on and which the same one tells differently."""
+    return {name: value for name, value in head["machine"].items() if name != "memory_bytes"}
 
 
 def _group(reports, links):
@@ -48,6 +59,10 @@ def _group(reports, links):
     sets = [f"{one['year']} {one['set']} ({one['photographs']} photographs)" for one in (train, test)]
     yield f"## Tier {head['tier']}: network {head['recipe']['network']}, trained on {sets[0]}, tested on {sets[1]}"
     yield _table(reports)
+    machine, versions = (
+        ", ".join(f"{name} {value}" for name, value in own.items()) for own in (_machine(head), head["versions"])
+    )
+    yield f"Code `{head['code'][:12]}`; machine: {machine}; versions: {versions}."
     yield "\n".join(f"- {fact}" for fact in _facts(reports, head["method"]))
     paper = head["paper"]
     theirs = f"{per_cent(paper['mean'])} of table {paper['table']} of {paper['source']}"
@@ -95,22 +110,18 @@ def _table(reports):
 
 def _facts(reports, method):
     """Sentences on the band over seeds, and on what lies between the frameworks at one seed."""
-    by_seed: dict[int, dict[str, float]] = {}
-    for head, *lines in reports.values():
-        by_seed.setdefault(head["recipe"]["seed"], {}).update(
-            {run["backend"]: run["mean"][method] for run in runs_of(lines) if run["mean"][method] is not None}
-        )
+    by_seed = _means(reports, method)
     widths = []
-    for backend in dict.fromkeys(backend for means in by_seed.values() for backend in means):
-        own = {seed: means[backend] for seed, means in by_seed.items() if backend in means}
+    for framework in dict.fromkeys(framework for means in by_seed.values() for framework in means):
+        own = {seed: means[framework] for seed, means in by_seed.items() if framework in means}
         if len(own) > 1:
             least, most = min(own.values()), max(own.values())
             widths.append(100 * (most - least))
             seeds = ", ".join(map(str, sorted(own)))
             band = f"{per_cent(least)} to {per_cent(most)}, {widths[-1]:.2f} points"
-            yield f"The band of {backend} over the seeds {seeds}: {band}."
+            yield f"The band of {framework} over the seeds {seeds}: {band}."
         else:
-            yield f"{backend} was run with one seed alone, so it has no band."
+            yield f"{framework} was run with one seed alone, so it has no band."
     for seed, means in sorted(by_seed.items()):
         if len(means) > 1:
             apart = 100 * (max(means.values()) - min(means.values()))
@@ -118,3 +129,19 @@ def _facts(reports, method):
             if widths:
                 said += f", {'less' if apart < max(widths) else 'not less'} than the widest band"
             yield f"{said}."
+
+
+def _means(reports, method):
+    """Seed -> framework and device, in words -> mean AP, where there is one."""
+    by_seed: dict[int, dict[str, float]] = {}
+    found_in: dict[tuple, str] = {}
+    for name, (head, *lines) in reports.items():
+        seed = head["recipe"]["seed"]
+        for run in runs_of(lines):
+            framework = f"{run['version']} on {run['device']}"
+            first = found_in.setdefault((seed, framework), name)
+            if first != name:
+                raise SeedTwice(f"{first} and {name} are both of seed {seed} with {framework}; keep one of them")
+            if run["mean"][method] is not None:
+                by_seed.setdefault(seed, {})[framework] = run["mean"][method]
+    return by_seed

@@ -61,37 +61,35 @@ def read_npz(path: Path) -> Proposals:
     return _by_name(path, names, [boxes[a:b] for a, b in pairwise(offsets.tolist())])
 
 
-def read_file(path: Path, ids: Sequence[str]) -> Proposals:
-    """Those of a .mat file for these photographs, or all of an .npz: as read_mat and read_npz."""
-    return read_mat(path, ids) if path.suffix == ".mat" else read_npz(path)
+def read_file(path: Path, lists: Sequence[Sequence[str]]) -> Proposals:
+    """Those of a .mat or of an .npz: as read_mat and read_npz."""
+    return read_mat(path, lists) if path.suffix == ".mat" else read_npz(path)
 
 
-def read_mat(path: Path, ids: Sequence[str]) -> Proposals:
-    """The proposals that the original published for download, a MATLAB file, for the photographs `ids`.
+def read_mat(path: Path, lists: Sequence[Sequence[str]]) -> Proposals:
+    """The proposals that the original published for download, a MATLAB file for each of the devkit's lists.
 
     path: .mat with the cell array `boxes`, a cell (R, 4) for each photograph, one-based (y1, x1, y2, x2), and mostly
         the cell array `images`, the photographs' names.
-    ids: the photographs asked for. Without `images` in the file, these must be all photographs of the file in its
-        order, which is that of the devkit's list.
+    lists: the photographs of each list that is asked for, in its order. A file without `images` is taken to be of the
+        one that has as many photographs as the file has cells.
 
     Raises ProposalsError naming the file and what is wrong with it.
     """
     path = Path(path)
     boxes, images = _cells(path)
     if images is None:
-        if len(boxes) != len(ids):
+        fitting = [ids for ids in lists if len(ids) == len(boxes)]
+        if len(fitting) != 1:
             raise ProposalsError(
                 f"{path} has no names of photographs (`images`), so that its {len(boxes)} cells of boxes must be those "
-                f"of the {len(ids)} photographs asked for, in the list's order"
+                f"of one list alone, in its order; those asked for have {', '.join(str(len(ids)) for ids in lists)} "
+                "photographs"
             )
-        images = list(ids)
+        images = list(fitting[0])
     if len(images) != len(boxes):
         raise ProposalsError(f"{path} must have as many `images` as `boxes`, but has {len(images)} and {len(boxes)}")
-    found = _by_name(path, images, [_from_matlab(path, name, cell) for name, cell in zip(images, boxes, strict=True)])
-    for name in ids:
-        if name not in found:
-            raise ProposalsError(f"{path} has no boxes for photograph {name}; it names {len(found)} others")
-    return {name: found[name] for name in ids}
+    return _by_name(path, images, [_from_matlab(path, name, cell) for name, cell in zip(images, boxes, strict=True)])
 
 
 def write_npz(path: Path, proposals: Mapping[str, np.ndarray]) -> None:

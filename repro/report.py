@@ -107,6 +107,9 @@ def as_markdown(lines):
     parts = [f"# Fast R-CNN on {head['data']['name']}, tier {head['tier']}: {foot['verdict']}"]
     parts.append(f"Report `{foot['id']}`, {head['started']} to {foot['finished']}. {head['tier_because']}")
     parts.append(_summary(head, runs))
+    done = [run["backend"] for run in runs]
+    if left := [backend for backend in head.get("backends", done) if backend not in done]:  # older reports lack it
+        parts.append(f"Not yet run: {', '.join(left)}.")
     if len(runs) > 1:
         means = [run["mean"][head["method"]] for run in runs]
         if None not in means:

@@ -127,9 +127,13 @@ def differences(run: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def as_json(results: Sequence[ClassResult], run: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
-    """The table as data: NaN is null, AP is a share and the paper's is one too."""
-    reasons = differences(run, paper)
+def as_json(
+    results: Sequence[ClassResult], run: Mapping[str, Any], reasons: Sequence[str], paper: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The table as data: NaN is null, AP is a share and the paper's is one too.
+
+    run: its setting. reasons: why it is not comparable with the paper's, if any.
+    """
     classes = [
         {
             "class": result.name,
@@ -145,7 +149,12 @@ def as_json(results: Sequence[ClassResult], run: Mapping[str, Any], paper: Mappi
         "setting": dict(run),
         "classes": classes,
         "mean": {**means, "paper": paper["mean"]},
-        "paper": {"source": paper["source"], "table": paper["table"], "comparable": not reasons, "because": reasons},
+        "paper": {
+            "source": paper["source"],
+            "table": paper["table"],
+            "comparable": not reasons,
+            "because": list(reasons),
+        },
     }
 
 

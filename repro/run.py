@@ -22,11 +22,12 @@ from frcnn.backends import UnavailableBackend, load
 from frcnn.repro import made_up, report, training, voc
 from frcnn.repro.boxes import boxes_for
 from frcnn.repro.loss_curve import loss_curve
+from frcnn.repro.minibatch import check_sizes
 from frcnn.repro.model import check_ranks, compressed, read_model
 from frcnn.repro.network import read_network
 from frcnn.repro.proposals import write_npz
 from frcnn.repro.recipe import Recipe
-from frcnn.repro.run_facts import facts_of
+from frcnn.repro.run_facts import facts_of, not_comparable
 from frcnn.repro.test_folder import cut, write_test
 from frcnn.repro.testing import detect_split
 
@@ -60,7 +61,7 @@ class Request:
     out: Path
     voc_root: Path | None = None
     weights: Path | None = None
-    proposals: Path | None = None
+    proposals: tuple[Path, ...] = ()
     conformance: tuple[dict, ...] = ()
     resume: bool = False
     ranks: Mapping[str, int] = field(default_factory=dict)
@@ -81,19 +82,35 @@ def devices_of(backends):
 
 
 def chosen_tier(tier, devices):
-    """The tier that is run, and a sentence that says why."""
+    """The tier that is run, a sentence that says why, and the devices of the backends that run it.
+
+    Tier full is taken because of a GPU, so that auto leaves out those that have none: on a CPU it takes weeks.
+    """
     if tier != "auto":
-        return tier, "The tier was asked for."
-    if "cuda" in devices.values():
-        return "full", "Tier auto takes full, since there is a CUDA device."
-    return "short", "Tier auto takes short, since no CUDA device was found for " + " or ".join(devices) + "."
+        return tier, "The tier was asked for.", devices
+    with_gpu = {backend: device for backend, device in devices.items() if device == "cuda"}
+    if not with_gpu:
+        because = "Tier auto takes short, since no CUDA device was found for " + " or ".join(devices) + "."
+        return "short", because, devices
+    because = "Tier auto takes full, since there is a CUDA device."
+    if without := [backend for backend in devices if backend not in with_gpu]:
+        because += f" Left out, since it would run on the CPU: {', '.join(without)}; --tier full takes it in."
+    return "full", because, with_gpu
 
 
 def check(request):
     """Raises a ValueError that says what of a request cannot be done, before anything of it is."""
     check_ranks(read_network(request.recipe.network), request.ranks)
     for backend, device in request.devices.items():
-        training.trainer_module(backend, request.precision, device)
+        training.check(
+            request.recipe,
+            request.out / backend / "train",
+            request.weights,
+            backend=backend,
+            resume=request.resume,
+            device=device,
+            precision=request.precision,
+        )
 
 
 def run(request, console=None):
@@ -106,22 +123,23 @@ def run(request, console=None):
     out = request.out
     check(request)
     with clock("reading"):
-        splits = _splits(request)
+        train, test = splits = _splits(request)
+        check_sizes(test, read_network(recipe.network), recipe.test_short_sides, recipe.test_longest_side)
+        first = training.first_parameters(recipe, len(train.classes), request.weights)
     out.mkdir(parents=True, exist_ok=True)
     with clock("proposals"):
         proposals, source = boxes_for(splits, recipe.proposals, request.proposals, console)
-        if request.proposals is None:
+        if not request.proposals:
             write_npz(out / "proposals.npz", proposals)
     with clock("preparing"):
-        train, test = splits
-        beginning = training.prepare(recipe, train, proposals, request.weights)
-        facts = facts_of(request, splits, proposals, source, beginning)
-    for left_out, reason in beginning.minibatches.data.left_out:
-        console.print(f"left out of training: {left_out}: {reason}", highlight=False)
+        beginning = training.prepare(recipe, train, proposals, source, first)
+        facts = facts_of(request, splits, proposals, source, first)
+    for line in training.in_words(beginning):
+        console.print(line, highlight=False)
     lines, losses = [], {}
     for backend, device in request.devices.items():
         console.print(f"{backend}, on {device}: {recipe.iterations} iterations", highlight=False)
-        line, table = _one(request, backend, device, beginning, test, proposals, facts["setting"], console)
+        line, table = _one(request, backend, device, beginning, test, proposals, facts, console)
         losses[backend] = _losses(out / backend / "train")
         lines += [
             line | {"losses": _in_short(losses[backend])},
@@ -130,9 +148,10 @@ def run(request, console=None):
         mean, goal = line["mean"][recipe.average_precision], recipe.goal_map
         said = "no class has an object" if mean is None else f"mean AP {100 * mean:.1f}"
         console.print(f"{backend}: {said}" + (f", goal {100 * goal:.1f}" if goal else ""), highlight=False)
-    loss_curve(out / "losses.png", losses)
-    head = report.header(**facts, started=started, seconds=clock.seconds)
-    return report.write(out, [head, *lines])
+        loss_curve(out / "losses.png", losses)
+        head = report.header(**facts, started=started, seconds=clock.seconds)
+        footer = report.write(out, [head, *lines])  # what there is, should the next backend not come to its end
+    return footer
 
 
 def _splits(request):
@@ -153,7 +172,7 @@ def _splits(request):
     return [voc.read_split(root, YEARS[recipe.data], name, classes=classes) for name in names]
 
 
-def _one(request, backend, device, beginning, test, proposals, setting, console):
+def _one(request, backend, device, beginning, test, proposals, facts, console):
     """Train and test in one framework: the report's line, and what results.json holds."""
     recipe, folder, clock = request.recipe, request.out / backend, _Clock()
     ended = training.train(
@@ -175,7 +194,9 @@ def _one(request, backend, device, beginning, test, proposals, setting, console)
         with clock(f"testing, {name}"):
             found = detect_split(network, arrays, test, proposals, recipe, backend, progress=console, device=device)
         with clock(f"evaluation and pictures, {name}"):
-            return write_test(folder / name, test, found, setting | own, whole)
+            setting = facts["setting"] | own
+            reasons = not_comparable(setting, recipe, recipe, [facts["proposals"]["source"]])
+            return write_test(folder / name, test, found, setting, reasons, whole)
 
     table, svd = tested(model.network, model.arrays, "test", {}), None
     if request.ranks:
@@ -200,7 +221,7 @@ def _one(request, backend, device, beginning, test, proposals, setting, console)
         "seconds": {
             "training": ended.seconds,
             "an iteration": ended.seconds / ended.iteration,
-            "waiting for minibatches": ended.share_waited * ended.seconds,
+            "waiting for minibatches": ended.waited,
             **clock.seconds,
             **{f"{part}, a photograph": seconds for part, seconds in table["seconds_an_image"].items()},
             **({"by SVD, a photograph": sum(svd["seconds_an_image"].values())} if svd else {}),

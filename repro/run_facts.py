@@ -1,6 +1,7 @@
 """What a reproduction's figures depend on, and why they are not comparable with the paper's where they are not."""
 
 import dataclasses
+import re
 
 from frcnn.repro import report
 from frcnn.repro.network import read_network
@@ -11,33 +12,31 @@ from frcnn.repro.results import differences, quoted, read_paper
 PUBLISHED = {"2007": {"train": 2501, "val": 2510, "trainval": 5011, "test": 4952}}
 # Fields of a recipe that are no part of how it trains and tests.
 FREE = {"source", "seed", "checkpoint_every", "goal_map", "made_up_train", "made_up_val"}
+TESTED = ("nms_threshold", "per_image", "per_class")  # fields that testing alone follows; both follow the profile
 
 
-def facts_of(request, splits, proposals, source, beginning):
+def facts_of(request, splits, proposals, source, first):
     """Fields of the report's header; `setting` is as paper.toml has it.
 
     request: a run.Request. splits: of training and of testing. source: in words, where the proposals are from.
-    beginning: a training.Beginning.
+    first: the training's FirstParameters.
     """
     recipe, network, paper = request.recipe, read_network(request.recipe.network), read_paper()
     train, test = splits
     layers = dict.fromkeys(name.rpartition("/")[0] for name in network.shapes(1))
-    given = [layer for layer in layers if layer not in beginning.drawn]
+    given = [layer for layer in layers if layer not in first.drawn]
+    data = {"train": _said(train), "test": _said(test)}
     setting = {name: getattr(recipe, name) for name in paper["setting"] if hasattr(recipe, name)}
-    parts = [part for split in splits if (part := incomplete(split))]
-    data = f"{recipe.data}, {' and '.join(parts)}" if parts else recipe.data
-    setting |= {"data": data, "test_year": test.year, "weights": beginning.weights, "svd": []}
-    setting["precision"] = request.precision
-    because = differences(setting, paper) + departures(recipe, paper)
-    if request.proposals is None or request.proposals.suffix != ".mat":
-        because.append(f"proposals: {source}, the paper's: the authors' .mat files")
+    setting |= {"data": data_in_words(recipe.data, *data.values()), "train_year": train.year, "test_year": test.year}
+    setting |= {"weights": first.weights, "svd": [], "precision": request.precision}
     return {
         "tier": request.tier,
         "tier_because": request.tier_because,
+        "backends": list(request.devices),
         "source": recipe.source,
         "recipe": {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)},
         "method": recipe.average_precision,
-        "data": {"name": recipe.data, "train": _said(train), "test": _said(test)},
+        "data": {"name": recipe.data, **data},
         "proposals": {
             "source": source,
             "boxes": sum(map(len, proposals.values())),
@@ -45,32 +44,62 @@ def facts_of(request, splits, proposals, source, beginning):
         },
         "weights": {
             "file": request.weights and request.weights.name,
-            "sha256": request.weights and report.file_digest(request.weights),
+            "sha256": first.sha256,
             "given": given,
-            "drawn": beginning.drawn,
+            "drawn": first.drawn,
         },
         "setting": setting,
         "paper": quoted(paper),
-        "not_comparable": because,
+        "not_comparable": not_comparable(setting, recipe, recipe, [source]),
         "conformance": list(request.conformance),
     }
 
 
+def not_comparable(setting, trained, tested, sources):
+    """Why figures are not comparable with the paper's: everything in which they were come by in another way.
+
+    setting: as paper.toml has it. trained, tested: the recipes that were followed. sources: in words, where the
+    proposals are from, of training and of testing.
+    """
+    paper = read_paper()
+    found = differences(setting, paper) + departures(trained, tested, paper)
+    for source in dict.fromkeys(sources):
+        if set(re.findall(r"(\.\w+), sha256 ", source)) != {".mat"}:  # as boxes_for says it
+            found.append(f"proposals: {source}, the paper's: the authors' .mat files")
+    seen = _lists(setting["train_year"], setting["train_set"]) & _lists(setting["test_year"], setting["test_set"])
+    if seen:
+        found.append(f"tested on photographs that it was trained on: those of {' and '.join(sorted(seen))}")
+    return found
+
+
+def data_in_words(name, *splits):
+    """A recipe's data, and which of the lists taken from them are not whole; splits: as reports have them."""
+    parts = [part for split in splits if (part := incomplete(split))]
+    return f"{name}, {' and '.join(parts)}" if parts else name
+
+
 def incomplete(split):
     """In words, that a list is not whole; nothing where it is, or where that is not known."""
-    whole, here = PUBLISHED.get(split.year, {}).get(split.name), len(split.photographs)
-    return "" if whole in (None, here) else f"{here} of the {whole} photographs of {split.name}"
+    whole, here = PUBLISHED.get(split["year"], {}).get(split["set"]), split["photographs"]
+    return "" if whole in (None, here) else f"{here} of the {whole} photographs of {split['set']}"
 
 
-def departures(recipe, paper):
-    """Where a recipe is not the paper's, in what paper.toml does not list."""
-    full, names = read_recipe("full"), [field.name for field in dataclasses.fields(recipe)]
-    other = [name for name in names if name not in FREE | set(paper["setting"])]
-    return [
+def departures(trained, tested, paper):
+    """Where the recipes that were followed are not the paper's, in what paper.toml does not list."""
+    full, names = read_recipe("full"), [field.name for field in dataclasses.fields(trained)]
+    followed = [(name, trained) for name in names if name not in FREE.union(TESTED, paper["setting"])]
+    followed += [(name, tested) for name in ("profile", *TESTED)]
+    found = [
         f"{name.replace('_', ' ')}: {_plain(getattr(recipe, name))}, the paper's {_plain(getattr(full, name))}"
-        for name in other
+        for name, recipe in followed
         if getattr(recipe, name) != getattr(full, name)
     ]
+    return list(dict.fromkeys(found))  # both may have departed in the profile
+
+
+def _lists(year, name):
+    """The lists that a list is made of."""
+    return {f"{year} {part}" for part in ({"train", "val"} if name == "trainval" else {name})}
 
 
 def _plain(value):

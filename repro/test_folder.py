@@ -10,7 +10,7 @@ mistakes.png            the worst mistakes of each kind
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from frcnn.repro.mistakes import KINDS, counts, mistakes
 from frcnn.repro.model import Model
 from frcnn.repro.recipe import Recipe
 from frcnn.repro.results import as_json, as_markdown, evaluate, read_paper, write_results
+from frcnn.repro.run_facts import data_in_words, not_comparable
 from frcnn.repro.testing import PARTS, Detections
 from frcnn.repro.voc import Split
+
+UNKNOWN = dict.fromkeys(("year", "set", "photographs", "proposals"), "unknown")  # of a checkpoint that does not say
 
 
 def setting_of(model: Model, recipe: Recipe, split: Split, ranks: Mapping[str, int]) -> dict[str, Any]:
@@ -28,11 +31,13 @@ def setting_of(model: Model, recipe: Recipe, split: Split, ranks: Mapping[str, i
 
     What a checkpoint does not say is "unknown", which is comparable with nothing.
     """
-    trained = model.state["recipe"]
+    trained_on = model.state.get("trained_on", UNKNOWN)
+    tested_on = {"year": split.year, "set": split.name, "photographs": len(split.photographs)}
     return {
         "network": model.network.name,
-        "data": trained["data"],
-        "train_set": trained["train_set"],
+        "data": data_in_words(model.state["recipe"]["data"], trained_on, tested_on),
+        "train_year": trained_on["year"],
+        "train_set": trained_on["set"],
         "test_year": split.year,
         "test_set": split.name,
         "weights": model.state.get("weights", "unknown"),
@@ -45,6 +50,12 @@ def setting_of(model: Model, recipe: Recipe, split: Split, ranks: Mapping[str, i
     }
 
 
+def reasons_of(model: Model, recipe: Recipe, setting: Mapping[str, Any], source: str) -> list[str]:
+    """Why a test's figures are not comparable with the paper's. source: in words, where its proposals are from."""
+    sources = [model.state.get("trained_on", UNKNOWN)["proposals"], source]
+    return not_comparable(setting, Recipe(**model.state["recipe"]), recipe, sources)
+
+
 def cut(ranks: Mapping[str, int]) -> list[str]:
     """Ranks of SVD, as a setting has them."""
     return [f"{layer}={rank}" for layer, rank in ranks.items()]
@@ -55,12 +66,13 @@ def write_test(
     split: Split,
     found: Detections,
     setting: Mapping[str, Any],
+    reasons: Sequence[str],
     whole: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluate what was found, and write the folder.
 
-    setting: as setting_of gives it. whole: where layers were cut by SVD, what this function returned of the network as
-    it was.
+    setting, reasons: as setting_of and reasons_of give them. whole: where layers were cut by SVD, what this function
+    returned of the network as it was.
 
     Returns what results.json holds.
     """
@@ -69,7 +81,7 @@ def write_test(
     results = evaluate(split, found.by_class)
     wrong = mistakes(split, found.by_class, results)
     method, title = setting["average_precision"], f"{setting['network']}, VOC{split.year} {split.name}"
-    table = as_json(results, setting, read_paper())
+    table = as_json(results, setting, reasons, read_paper())
     table |= {"photographs": len(split.photographs), "left_out": [list(one) for one in split.skipped]}
     table |= {"seconds_an_image": dict(found.seconds), "mistakes": counts(wrong)}
     if whole is not None:
@@ -104,9 +116,14 @@ def _notes(table: Mapping[str, Any]) -> str:
     ]
     if "svd" in table:
         svd = table["svd"]
-        drop = "no mean to compare" if svd["drop"] is None else f"mean AP falls by {100 * svd['drop']:.2f} points"
         lines.append(
-            f"By SVD ({', '.join(table['setting']['svd'])}) {drop}, and an image takes {svd['seconds']:.3f} s, not "
-            f"{svd['seconds_before']:.3f} s."
+            f"By SVD ({', '.join(table['setting']['svd'])}) {_change(svd['drop'])}, and an image takes "
+            f"{svd['seconds']:.3f} s, not {svd['seconds_before']:.3f} s."
         )
     return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _change(drop: float | None) -> str:
+    if drop is None:
+        return "no mean to compare"
+    return f"mean AP {'rises' if drop < 0 else 'falls'} by {100 * abs(drop):.2f} points"

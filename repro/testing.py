@@ -27,7 +27,7 @@ from scipy.special import softmax
 from frcnn import reference
 from frcnn.backends import load
 from frcnn.reference import clip_boxes, decode_boxes, project_rois, select_scale
-from frcnn.repro.minibatch import network_image, network_rois
+from frcnn.repro.minibatch import check_sizes, network_image, network_rois
 from frcnn.repro.model import TestingError
 from frcnn.repro.network import Network
 from frcnn.repro.proposals import Proposals, of_split
@@ -90,6 +90,7 @@ def detect_split(
         module = importlib.import_module(f"frcnn.repro.{backend}_tester")
     except ModuleNotFoundError as error:
         raise TestingError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
+    check_sizes(split, network, recipe.test_short_sides, recipe.test_longest_side)
     tester, operators = module.Tester(network, arrays, device, recipe.profile), cast(Any, load(backend))
     return detect_with(
         tester,

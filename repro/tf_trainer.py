@@ -38,7 +38,7 @@ class Trainer:
                 name: tf.constant(arrays[f"velocity/{name}"]) if f"velocity/{name}" in arrays else tf.zeros_like(blob)
                 for name, blob in self._learned.items()
             }
-        self._dtype = self._learned["cls_score/w"].dtype
+        self._dtype = tf.as_dtype(arrays["cls_score/w"].dtype)
         floats = ((None, 3, None, None), (None, 5), (None, 4))
         masks = {layer: tf.TensorSpec((None, width), self._dtype) for layer, width in network.dropout_widths.items()}
         # Compiled once for all sizes. The update stays outside: a new rate would be a new function.

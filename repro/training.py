@@ -21,11 +21,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from frcnn.repro.importers import read_weights
+from frcnn.repro.importers import IMAGENET, read_weights, reader_of
 from frcnn.repro.loader import Loader
 from frcnn.repro.minibatch import Minibatches, training_set
 from frcnn.repro.network import SIBLINGS, new_parameters, read_network
+from frcnn.repro.report import file_digest
 from frcnn.repro.run_folder import RunError, RunFolder
+from frcnn.repro.updates import learning
 
 TRAINERS = {"torch": "frcnn.repro.torch_trainer", "tf": "frcnn.repro.tf_trainer"}
 WEIGHTS = 5  # what a generator is for, beside those of minibatch.py
@@ -47,46 +49,93 @@ class Diverged(RunError):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. checkpoint: the newest. interrupted: by SIGINT, before the recipe's last iteration."""
+    """How a run ended. checkpoint: the newest. interrupted: by SIGINT, before the recipe's last iteration.
+
+    seconds: of all its parts, before and after it was resumed. waited: those of them spent waiting for minibatches.
+    """
 
     checkpoint: Path
     iteration: int
     interrupted: bool
     seconds: float
-    share_waited: float
+    waited: float
+
+
+@dataclass(frozen=True, eq=False)
+class FirstParameters:
+    """A network's parameters before the first update, by name, and the layers of those that no file gave.
+
+    mean: blue, green and red, that goes with them. weights: where they are from, in the words of paper.toml.
+    sha256: of the file; None where there was none.
+    """
+
+    arrays: dict
+    drawn: list
+    mean: tuple
+    weights: str
+    sha256: str | None
 
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """What a run begins with: minibatches, first parameters, and the layers whose parameters no file gave.
-
-    weights: where the parameters are from, in the words of paper.toml.
-    """
+    """What a run begins with. trained_on: what its checkpoints say of the photographs and proposals."""
 
     minibatches: Minibatches
-    arrays: dict
-    drawn: list
-    weights: str
+    first: FirstParameters
+    trained_on: dict
 
 
-def prepare(recipe, split, proposals, weights=None):
-    """The Beginning of a run.
+def first_parameters(recipe, class_count, weights=None):
+    """The FirstParameters of a run.
 
-    split: a Split. proposals: by photograph. weights: the path of a file that read_weights reads, or None.
+    class_count: K, without the background. weights: the path of a file that read_weights reads, or None.
+
+    Raises what read_weights does, and RunError where the file gives nothing, or not the weights of a frozen layer.
     """
     network = read_network(recipe.network)
     given, mean = read_weights(weights) if weights is not None else ({}, network.mean)
+    if weights is not None and given.keys().isdisjoint(network.shapes(class_count)):
+        raise RunError(f"{weights} holds no weights of network {network.name}: none is named as its layers are")
+    stuck = [layer for layer in recipe.frozen if not given.keys() >= set(network.parameters_of([layer]))]
+    if stuck:
+        raise RunError(
+            f"{recipe.source} freezes layers that no file gives weights, which would stay as they are drawn: "
+            f"{', '.join(stuck)}; give pre-trained weights (--weights), or take them out of frozen"
+        )
     generator = np.random.default_rng([recipe.seed, WEIGHTS, 0, 0])
-    arrays, drawn = new_parameters(network, len(split.classes), generator, given)
+    arrays, drawn = new_parameters(network, class_count, generator, given)
     layers = list(dict.fromkeys(name.rpartition("/")[0] for name in drawn))
-    minibatches = Minibatches(training_set(split, proposals, recipe), recipe, np.asarray(mean))
-    return Beginning(minibatches, arrays, layers, _weights_in_words(weights, layers))
+    sha256 = None if weights is None else file_digest(weights)
+    return FirstParameters(arrays, layers, mean, _weights_in_words(weights, sha256, layers), sha256)
 
 
-def _weights_in_words(file, drawn):
+def prepare(recipe, split, proposals, source, first):
+    """The Beginning of a run.
+
+    split: a Split. proposals: by photograph. source: in words, where those are from. first: FirstParameters.
+    """
+    minibatches = Minibatches(training_set(split, proposals, recipe), recipe, np.asarray(first.mean))
+    count = len(split.photographs)
+    trained_on = {"year": split.year, "set": split.name, "photographs": count, "proposals": source}
+    return Beginning(minibatches, first, trained_on)
+
+
+def in_words(beginning):
+    """What a run begins with, to be printed line by line."""
+    data, drawn = beginning.minibatches.data, beginning.first.drawn
+    return [
+        f"{len(data.examples)} photographs, {data.entries} with mirror images",
+        *(f"left out of training: {photograph}: {reason}" for photograph, reason in data.left_out),
+        f"drawn, not pre-trained: {', '.join(drawn) or 'nothing'}",
+    ]
+
+
+def _weights_in_words(file, sha256, drawn):
     if file is None:
         return "none"
-    return PRE_TRAINED if drawn == list(SIBLINGS) else f"{Path(file).name}; drawn: {', '.join(drawn)}"
+    if sha256 in IMAGENET and drawn == list(SIBLINGS):
+        return PRE_TRAINED
+    return f"{Path(file).name}; drawn: {', '.join(drawn) or 'nothing'}"
 
 
 def train(
@@ -113,10 +162,10 @@ def train(
     Returns an Ended. Raises RunError naming what keeps the run from beginning or going on, Diverged where the loss is
     no number or grows; what the loader raises comes through.
     """
-    module = trainer_module(backend, precision, device)
+    module = check(recipe, out, backend=backend, resume=resume, device=device, precision=precision)
     console = Console(quiet=True) if console is None else console
     folder = RunFolder(out)
-    facts, arrays = _facts(recipe, beginning), beginning.arrays
+    facts, arrays = _facts(recipe, beginning), beginning.first.arrays
     start, lines = 0, []
     try:
         if resume:
@@ -126,8 +175,6 @@ def train(
             else:
                 _check_same(folder.path, state, facts)
                 arrays, start = kept, state["iteration"]
-        else:
-            folder.begin()
         if start > recipe.iterations:
             raise RunError(
                 f"{folder.path} has {start} iterations behind it, more than the {recipe.iterations} asked for"
@@ -136,13 +183,15 @@ def train(
         facts["made_by"] = trainer.made_by()
         if start:
             _remark(console, state, facts, start)
-        write = _tensorboard(module, folder, start, tensorboard)
+        write, close = _tensorboard(module, folder, start, tensorboard)
         try:
-            return _Loop(recipe, trainer, folder, facts, lines, write[0], console).run(
+            if not resume:
+                folder.begin()
+            return _Loop(recipe, trainer, folder, facts, lines, write, console).run(
                 beginning.minibatches, start, threads
             )
         finally:
-            write[1]()
+            close()
     finally:
         folder.close()
 
@@ -151,7 +200,7 @@ class _Loop:
     def __init__(self, recipe, trainer, folder, facts, lines, write, console):
         self.recipe, self.trainer, self.folder, self.facts = recipe, trainer, folder, facts
         self.write, self.console = write, console
-        self.before = lines[-1]["seconds"] if lines else 0.0
+        self.before = lines[-1] if lines else {"seconds": 0.0, "waited": 0.0}
         self.losses = deque((line["loss"] for line in lines[-WINDOW:]), WINDOW)
         self.most = DIVERGED * math.log(len(facts["classes"]) + 1)
 
@@ -166,26 +215,27 @@ class _Loop:
                 rate = self.recipe.rate(iteration)
                 losses = self.trainer.step(batch, rate)
                 iteration += 1
-                line = {"iteration": iteration, **losses, "rate": rate, "seconds": self._seconds()}
                 self._check(losses["loss"], batch)
-                self.folder.log(line | {"share_waited": loader.share_waited})
-                self.write(iteration, losses | {"rate": rate, "share_waited": loader.share_waited})
-                speed = (iteration - start) / (time.perf_counter() - self.began)
-                bar.update(task, completed=iteration, rate=speed, loss=losses["loss"], waited=loader.share_waited)
+                self.folder.log({"iteration": iteration, **losses, "rate": rate, **self._times(loader)})
+                passed = time.perf_counter() - self.began
+                speed, share = (iteration - start) / passed, loader.waited / passed
+                self.write(iteration, losses | {"rate": rate, "share_waited": share})
+                bar.update(task, completed=iteration, rate=speed, loss=losses["loss"], waited=share)
                 if iteration - start == ESTIMATE_AFTER:
                     self._estimate(speed, last - iteration)
                 path = None
                 if iteration % self.recipe.checkpoint_every == 0:
                     path = self._save(iteration)
         path = path or self._save(iteration)
-        return Ended(path, iteration, iteration < last, self._seconds(), loader.share_waited)
+        return Ended(path, iteration, iteration < last, **self._times(loader))
 
     def _save(self, iteration):
         return self.folder.save(self.trainer.arrays(), self.facts | {"iteration": iteration})
 
-    def _seconds(self):
-        """Of this run and of those that it goes on from."""
-        return round(self.before + time.perf_counter() - self.began, 3)
+    def _times(self, loader):
+        """Seconds of this run and of those that it goes on from, and how many of them it waited."""
+        own = {"seconds": time.perf_counter() - self.began, "waited": loader.waited}
+        return {name: round(self.before[name] + value, 3) for name, value in own.items()}
 
     def _check(self, loss, batch):
         self.losses.append(loss)
@@ -270,6 +320,22 @@ def trainer_module(backend, precision="float32", device="cpu"):
     return module
 
 
+def check(recipe, out, weights=None, *, backend="torch", resume=False, device="cpu", precision="float32"):
+    """What of a run is wrong, said before data are read or made. Returns the backend's module of training.
+
+    weights: as in `first_parameters`; the others as in `train`. Raises RunError or ValueError naming what is wrong.
+    """
+    module = trainer_module(backend, precision, device)
+    network = read_network(recipe.network)
+    if not learning(network, recipe, network.shapes(1)):
+        raise RunError(f"{recipe.source}: frozen names every layer of {network.name}, so that nothing is learned")
+    if weights is not None:
+        reader_of(Path(weights))
+    if not resume:
+        RunFolder(out).check_free()
+    return module
+
+
 def _tensorboard(module, folder, start, wanted):
     if not wanted:
         return lambda step, values: None, lambda: None
@@ -295,7 +361,9 @@ def _facts(recipe, beginning):
         "mean": minibatches.mean.tolist(),
         "target_means": data.means.tolist(),
         "target_stds": data.stds.tolist(),
-        "weights": beginning.weights,
+        "weights": beginning.first.weights,
+        "weights_sha256": beginning.first.sha256,
+        "trained_on": beginning.trained_on,
     }
     return json.loads(json.dumps(facts))
 
@@ -308,11 +376,9 @@ def _check_same(path, state, facts):
     for name in ("classes", "data", "mean"):
         if state[name] != facts[name]:
             raise RunError(f"{path} was begun on other data ({name} differ); give another folder to a new run")
-    if state["weights"] != facts["weights"]:
-        raise RunError(
-            f"{path} was begun with other weights, {state['weights']}, not {facts['weights']}; give another folder to "
-            "a new run"
-        )
+    if state.get("weights_sha256", "unknown") != facts["weights_sha256"]:
+        was, now = (f"{one['weights']} (sha256 {one.get('weights_sha256', 'unknown')})" for one in (state, facts))
+        raise RunError(f"{path} was begun with other weights, {was}, not {now}; give another folder to a new run")
 
 
 def _remark(console, state, facts, start):

@@ -90,7 +90,7 @@ def case(name, root):
     """Network, recipe, first parameters in float64, minibatches."""
     recipe = small_recipe(ITERATIONS, network=name, **CHANGES[name])
     beginning = prepared(Path(root), recipe)
-    minibatches, arrays = beginning.minibatches, beginning.arrays
+    minibatches, arrays = beginning.minibatches, beginning.first.arrays
     arrays = {key: array.astype(np.float64) for key, array in arrays.items()}
     return read_network(name), recipe, arrays, [minibatches.batch(number) for number in range(ITERATIONS)]
 

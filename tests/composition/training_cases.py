@@ -29,11 +29,12 @@ def small_recipe(iterations, **changes):
     return read_recipe("instant", **{**SMALL, "iterations": iterations, **changes})
 
 
-def prepared(root, recipe, **keywords):
-    """The Beginning of a run."""
+def prepared(root, recipe):
+    """The Beginning of a run from drawn parameters, even those of frozen layers."""
     made_up.write_devkit(root, seed=5, train=recipe.made_up_train, val=recipe.made_up_val)
     split = read_split(root, made_up.YEAR, "train", classes=made_up.CLASSES)
-    return training.prepare(recipe, split, proposals(split), **keywords)
+    first = training.first_parameters(recipe.changed(frozen=[]), len(split.classes))
+    return training.prepare(recipe, split, proposals(split), "made up", first)
 
 
 def proposals(split):

@@ -30,6 +30,9 @@ from frcnn.spec import clauses
         (["--backend", "faulty_backends:Aborts"], "was killed by signal 6"),
         (["--mutants", "--backend", "reference"], "leave --backend out"),
         (["--profile", "certify", "--seed", "5"], "leave --seed out"),
+        (["--voc-root", "VOCdevkit"], "--weights is missing"),
+        (["--weights", "w.npz"], "--voc-root is missing"),
+        (["--proposals", "boxes.npz"], "--voc-root is missing"),
     ],
 )
 def test_a_wrong_request_ends_with_2_and_writes_nothing(tmp_path, arguments, sentence):

@@ -26,7 +26,7 @@ def request(out, recipe, **changes):
             boxes[one.id] = np.concatenate([true, np.maximum(true - 5, 0), np.float32([[0, 0, 99, 99]])])
     write_npz(root / "boxes.npz", boxes)
     given = {"recipe": recipe, "tier": "instant", "tier_because": "Because.", "devices": {"torch": "cpu"}, "out": out}
-    return run.Request(**given | {"proposals": root / "boxes.npz"} | changes)
+    return run.Request(**given | {"proposals": (root / "boxes.npz",)} | changes)
 
 
 if __name__ == "__main__":

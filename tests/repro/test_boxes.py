@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from frcnn.repro import boxes, made_up
 from frcnn.repro.proposals import ProposalsError, write_npz
@@ -38,10 +39,31 @@ def making(monkeypatch):
 
 def test_a_file_that_is_given_is_taken_and_named_with_its_hash(splits, tmp_path, making):
     file = tmp_path / "mine.npz"
-    found, said = boxes.boxes_for(splits, "fast", file)
+    found, said = boxes.boxes_for(splits, "fast", [file])
     assert said == f"mine.npz, sha256 {file_digest(file)}"
     assert [list(found), making] == [["train_000001", "train_000002", "val_000001"], []]
     assert all((own == FILE).all() for own in found.values())
+
+
+def test_the_original_s_files_of_one_list_each_are_taken_together_and_all_named(splits, tmp_path, making):
+    for split in splits:
+        names, whole = (np.empty(len(split.photographs), object) for _ in range(2))
+        for k, photograph in enumerate(split.photographs):
+            names[k], whole[k] = photograph.id, FILE[:, [1, 0, 3, 2]] + 1
+        savemat(tmp_path / f"{split.name}.mat", {"boxes": whole, "images": names})
+    files = [tmp_path / "val.mat", tmp_path / "train.mat"]
+    found, said = boxes.boxes_for(splits, "fast", files)
+    assert said == f"val.mat, sha256 {file_digest(files[0])} and train.mat, sha256 {file_digest(files[1])}"
+    assert [list(found), making] == [["train_000001", "train_000002", "val_000001"], []]
+    assert all((own == FILE).all() for own in found.values())
+
+
+def test_a_photograph_in_two_files_is_refused_since_one_would_be_left_out(splits, tmp_path):
+    write_npz(tmp_path / "other.npz", {"train_000002": FILE})
+    with pytest.raises(
+        ProposalsError, match=r"other\.npz has boxes of photograph train_000002, as a file before it has"
+    ):
+        boxes.boxes_for(splits, "fast", [tmp_path / "mine.npz", tmp_path / "other.npz"])
 
 
 def test_without_one_the_file_of_the_recipe_s_mode_beside_the_devkit_is_taken(splits, making):

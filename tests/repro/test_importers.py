@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from frcnn.repro.importers import (
+    FAST_RCNN_MEAN,
     KERAS_VGG16,
     SQUEEZENET_MEAN,
     TORCHVISION_SQUEEZENET,
@@ -41,6 +42,12 @@ def written(tmp_path, state):
     path = tmp_path / "weights.pth"
     torch.save(state, path)
     return path
+
+
+def test_the_known_means_are_blue_green_red_as_published():
+    assert FAST_RCNN_MEAN == (102.9801, 115.9465, 122.7717)  # lib/fast_rcnn/config.py:119
+    assert VGG_MEAN == (103.939, 116.779, 123.68)  # the release of VGG16
+    assert SQUEEZENET_MEAN == (104.0, 117.0, 123.0)  # SqueezeNet_v1.0/train_val.prototxt
 
 
 class TestNpz:

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frcnn.reference import decode_boxes, iou
+from frcnn.reference import decode_boxes, image_scale, iou
 from frcnn.repro.loader import Loader
-from frcnn.repro.minibatch import Minibatches, TrainingSetError, training_set
+from frcnn.repro.minibatch import Minibatches, TrainingSetError, check_sizes, network_image, training_set
+from frcnn.repro.network import read_network
 from frcnn.repro.proposals import ProposalsError
 from frcnn.repro.recipe import read_recipe
-from frcnn.repro.voc import Photograph, Split, Thing
+from frcnn.repro.voc import DevkitError, Photograph, Split, Thing
 
 CLASSES = ("disc", "square")
 MEAN = np.float64([10, 20, 30])
@@ -261,6 +262,25 @@ def test_a_photograph_without_a_roi_to_draw_is_left_out_with_a_reason():
     assert len(training_set(split, proposals, RECIPE.changed(bg_threshold_lo=0)).examples) == 8
     with pytest.raises(TrainingSetError, match=r"train has 0 images to train on, .* 1 of 1 photographs were left out"):
         training_set(dataclasses.replace(split, photographs=(empty,)), proposals, RECIPE)
+
+
+def test_a_photograph_that_the_network_leaves_nothing_of_is_named_whoever_shares_its_batch():
+    thin = dataclasses.replace(SPLIT.photographs[2], width=900, height=8, path=Path("thin.jpg"))
+    split = dataclasses.replace(SPLIT, photographs=(*SPLIT.photographs[:2], thin, *SPLIT.photographs[3:]))
+    recipe = read_recipe("short")
+    with pytest.raises(DevkitError, match=r"thin\.jpg is resized to 533 x 5: an image is too small for T"):
+        training_set(split, PROPOSALS, recipe)
+    narrow = dataclasses.replace(split, photographs=(dataclasses.replace(thin, width=2, height=3000),))
+    with pytest.raises(DevkitError, match=r"thin\.jpg is resized to 0 x 533: .* nothing is left of it at conv1; leave"):
+        check_sizes(narrow, read_network("T"), recipe.short_sides, recipe.longest_side)
+
+
+@pytest.mark.parametrize("size", [(13, 21), (15, 375), (333, 499), (57, 400)])
+def test_the_sizes_that_are_checked_are_those_that_images_are_resized_to(size):
+    for side, longest in ((60, 100), (7, 400), (600, 1000)):
+        scale = image_scale(size, side, longest)
+        image, _ = network_image(np.zeros((*size, 3), np.uint8), MEAN, side, longest)
+        assert image.shape[:2] == tuple(round(scale * length) for length in size)
 
 
 def test_a_photograph_without_proposals_is_named():

@@ -10,7 +10,7 @@ from network_cases import CLASSES, POOLINGS, images, maps, minibatch
 from network_in_numpy import apart, forward, max_pool, random_parameters, trunk, trunk_names
 
 from frcnn.repro import torch_network
-from frcnn.repro.layers import MaxPool
+from frcnn.repro.layers import LRN, MaxPool
 from frcnn.repro.network import NAMES, Network, new_parameters, read_network
 
 
@@ -39,6 +39,16 @@ def test_the_map_of_an_image_has_the_size_that_the_network_says(name):
 def test_the_maps_are_as_large_as_the_original_networks_maps(name, size, expected):
     # S: conv1 gives 150 x 250, poolings 76 x 126 and 39 x 64; M: 297, 148, 73, 36; T: SqueezeNet's fire9 is 13 x 13.
     assert read_network(name).map_size(size) == expected
+
+
+def test_a_network_s_mean_and_normalisation_are_the_original_s():
+    # lib/fast_rcnn/config.py:119; T: the Deep Compression release. norm1, norm2: models/CaffeNet, VGG_CNN_M_1024.
+    networks = {name: read_network(name) for name in NAMES}
+    means = dict.fromkeys(("L", "M", "S", "I"), (102.9801, 115.9465, 122.7717)) | {"T": (104.0, 117.0, 123.0)}
+    assert {name: network.mean for name, network in networks.items()} == means
+    norms = {"M": [LRN(size=5, alpha=5e-4, beta=0.75, k=2.0)] * 2, "S": [LRN(size=5, alpha=1e-4, beta=0.75, k=1.0)] * 2}
+    for name, network in networks.items():
+        assert [layer for layer in network.trunk if isinstance(layer, LRN)] == norms.get(name, [])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,7 @@ from test_report import cells, lines, run
 
 from frcnn.cli import main
 from frcnn.repro import report
-from frcnn.repro.page import page
+from frcnn.repro.page import SeedTwice, page
 
 
 def kept(tmp_path, name, seed, **means):
@@ -27,14 +27,14 @@ def kept(tmp_path, name, seed, **means):
 def test_frameworks_that_are_nearer_than_seeds_are_said_to_be(tmp_path):
     text = page({"a": kept(tmp_path, "a", 3, torch=0.381, tf=0.384), "b": kept(tmp_path, "b", 4, tf=0.39)})
     assert text.count("## Tier short: network T, trained on 2007 train (9 photographs), tested on 2007 val") == 1
-    assert "- The band of tf over the seeds 3, 4: 38.4 to 39.0, 0.60 points." in text
-    assert "- torch was run with one seed alone, so it has no band." in text
-    assert "- With seed 3, torch and tf are 0.30 points apart, less than the widest band." in text
+    assert "- The band of tf 1.0 on cpu over the seeds 3, 4: 38.4 to 39.0, 0.60 points." in text
+    assert "- torch 1.0 on cpu was run with one seed alone, so it has no band." in text
+    assert "- With seed 3, torch 1.0 on cpu and tf 1.0 on cpu are 0.30 points apart, less than the widest band." in text
 
 
 def test_frameworks_that_are_further_apart_than_seeds_are_said_to_be(tmp_path):
     text = page({"a": kept(tmp_path, "a", 3, torch=0.38, tf=0.41), "b": kept(tmp_path, "b", 4, tf=0.40)})
-    assert "- With seed 3, torch and tf are 3.00 points apart, not less than the widest band." in text
+    assert "are 3.00 points apart, not less than the widest band." in text
 
 
 def test_every_run_has_a_row_with_its_figures_and_its_goal(tmp_path):
@@ -46,12 +46,77 @@ def test_every_run_has_a_row_with_its_figures_and_its_goal(tmp_path):
     assert rows[1][6:9] == ["20.0", "20.0", "missed"]
 
 
-def test_runs_of_another_recipe_stand_apart_and_have_no_band_together(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("recipe", {"goal_map": 0.25, "seed": 4, "iterations": 8, "network": "T"}),
+        ("tier", "full"),
+        ("weights", {}),
+        ("setting", {"precision": "tf32"}),
+        ("proposals", {"source": "others.npz"}),
+        ("code", "d" * 64),
+        ("machine", {"cores": 3}),
+        ("versions", {"numpy": "2.4.7"}),
+    ],
+)
+def test_runs_that_differ_in_more_than_the_seed_stand_apart_and_have_no_band_together(tmp_path, name, value):
     other = kept(tmp_path, "b", 4, tf=0.39)
-    other[0]["recipe"]["iterations"] = 8
+    other[0][name] = value
     text = page({"a": kept(tmp_path, "a", 3, tf=0.38), "b": other})
-    assert text.count("## Tier short") == 2
+    assert text.count("## Tier ") == 2
     assert text.count("one seed alone") == 2
+
+
+def test_runs_on_other_data_stand_apart(tmp_path):
+    other = kept(tmp_path, "b", 4, tf=0.39)
+    other[0]["data"]["train"]["digest"] = "another"
+    assert page({"a": kept(tmp_path, "a", 3, tf=0.38), "b": other}).count("one seed alone") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "who"), [("device", "cuda", "tf 1.0 on cuda"), ("version", "tf 2.0", "tf 2.0 on cpu")]
+)
+def test_a_framework_on_another_device_or_of_another_version_has_no_part_in_a_band(tmp_path, name, value, who):
+    other = kept(tmp_path, "b", 4, tf=0.39)
+    other[1][name] = value
+    text = page({"a": kept(tmp_path, "a", 3, tf=0.38), "b": other})
+    assert "The band of" not in text
+    for one in ("tf 1.0 on cpu", who):
+        assert f"- {one} was run with one seed alone, so it has no band." in text
+
+
+def test_a_machine_that_tells_a_little_more_memory_is_the_same_machine(tmp_path):
+    reports = {name: kept(tmp_path, name, seed, tf=0.38) for name, seed in (("a", 3), ("b", 4))}
+    for memory, (head, *_) in enumerate(reports.values(), 1):
+        head["machine"]["memory_bytes"] = memory
+    assert "over the seeds 3, 4" in page(reports)
+
+
+def test_what_the_runs_of_a_band_share_is_said(tmp_path):
+    text = page({"a": kept(tmp_path, "a", 3, tf=0.38)})
+    assert "Code `cccccccccccc`; machine: cores 2; versions: numpy 2.4.6." in text
+
+
+def test_a_seed_that_comes_twice_is_refused_since_one_run_would_be_left_out(tmp_path):
+    reports = {name: kept(tmp_path, name, 3, torch=ap, tf=ap) for name, ap in (("a", 0.38), ("b", 0.39))}
+    with pytest.raises(SeedTwice, match=r"a and b are both of seed 3 with torch 1.0 on cpu; keep one of them"):
+        page(reports)
+    apart = {"a": kept(tmp_path, "c", 3, torch=0.38), "b": kept(tmp_path, "d", 3, tf=0.39)}
+    assert "With seed 3, torch 1.0 on cpu and tf 1.0 on cpu are 1.00 points apart" in page(apart)
+
+
+def test_the_command_refuses_folders_of_one_name_and_a_seed_that_comes_twice(tmp_path):
+    files = []
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        kept(tmp_path / name, "run", 3, tf=0.38)
+        files.append(tmp_path / name / "run" / "report.jsonl")
+    result = CliRunner().invoke(main, ["repro", "page", *map(str, files)])
+    assert (result.exit_code, "two reports lie in a folder named run" in " ".join(result.stderr.split())) == (2, True)
+    (tmp_path / "y" / "run").rename(tmp_path / "y" / "other")
+    files[1] = tmp_path / "y" / "other" / "report.jsonl"
+    result = CliRunner().invoke(main, ["repro", "page", *map(str, files)])
+    assert (result.exit_code, "run and other are both of seed 3" in result.stderr) == (1, True)
 
 
 def test_what_no_report_is_of_is_said(tmp_path):

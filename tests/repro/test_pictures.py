@@ -43,9 +43,10 @@ def test_a_false_detection_is_of_the_kind_that_its_overlaps_say(box, things, kin
     assert first.overlap == pytest.approx(overlap, rel=1e-12)
 
 
-def test_a_second_detection_of_a_found_object_is_a_duplicate_and_its_object_is_not_missed():
-    every = found({"a": [[0, 0.9, *HERE], [0, 0.8, 0, 0, 9, 7]]}, [("a", HERE)])
-    assert [(one.kind, one.score, one.thing.box) for one in every] == [("duplicate", 0.8, HERE)]
+@pytest.mark.parametrize(("rows", "kind"), [(8, "duplicate"), (5, "duplicate"), (4, "localisation")])
+def test_a_second_detection_of_a_found_object_is_a_duplicate_from_an_overlap_of_a_half(rows, kind):
+    every = found({"a": [[0, 0.9, *HERE], [0, 0.8, 0, 0, 9, rows - 1]]}, [("a", HERE)])  # of HERE's ten
+    assert [(one.kind, one.score, one.thing.box) for one in every] == [(kind, 0.8, HERE)]  # and HERE is not missed
 
 
 def test_what_finds_a_difficult_object_is_no_mistake_and_a_difficult_object_is_not_missed():

@@ -72,3 +72,9 @@ def test_the_command_ends_with_a_sentence_where_proposals_or_devkit_are_wrong(tm
     absent = CliRunner().invoke(main, [*ask, *where, "--split", "test"])
     assert absent.exit_code == 1
     assert "test.txt does not exist" in absent.stderr
+
+
+def test_a_plot_that_is_no_png_or_svg_is_refused_before_anything_is_read(tmp_path):
+    words = ["--voc-root", "nowhere", "--split", "train", "--proposals", "none.npz", "--plot", tmp_path / "recall.foo"]
+    result = CliRunner().invoke(main, ["proposals", "recall", *map(str, words)])
+    assert (result.exit_code, "recall.foo must end in .png or .svg" in " ".join(result.stderr.split())) == (2, True)

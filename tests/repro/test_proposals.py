@@ -106,29 +106,28 @@ def test_a_file_that_is_missing_cut_short_or_no_npz_is_refused_by_name(tmp_path)
 
 def test_matlab_columns_are_y1_x1_y2_x2_from_one_and_become_x1_y1_x2_y2_from_zero(tmp_path):
     savemat(tmp_path / "some.mat", {"boxes": cells(np.uint16([[1, 11, 21, 31], [1, 11, 21, 31]]), np.empty((0, 0)))})
-    got = read_mat(tmp_path / "some.mat", ["000005", "000007"])
+    got = read_mat(tmp_path / "some.mat", [["000005", "000007"]])
     assert_same(got, {"000005": [[10, 0, 30, 20]] * 2, "000007": np.empty((0, 4))})
 
 
 def test_matlab_boxes_are_found_by_name_where_the_file_has_names(tmp_path):
     boxes = cells(*(np.float64([[1, 1, k, k]]) for k in (5, 6, 7)))
     savemat(tmp_path / "some.mat", {"boxes": boxes, "images": cells("000001", "VOC2007/000002.jpg", "000003")})
-    assert_same(
-        read_mat(tmp_path / "some.mat", ["000003", "000002"]), {"000003": [[0, 0, 6, 6]], "000002": [[0, 0, 5, 5]]}
-    )
-    with pytest.raises(ProposalsError, match=r"some.mat has no boxes for photograph 000004"):
-        read_mat(tmp_path / "some.mat", ["000004"])
+    got = read_mat(tmp_path / "some.mat", [["000003", "000002"]])
+    assert_same(got, {"000001": [[0, 0, 4, 4]], "000002": [[0, 0, 5, 5]], "000003": [[0, 0, 6, 6]]})
 
 
-def test_matlab_boxes_without_names_must_be_as_many_as_the_photographs(tmp_path):
+def test_matlab_boxes_without_names_are_those_of_the_one_list_with_as_many_photographs(tmp_path):
     savemat(tmp_path / "some.mat", {"boxes": cells(np.ones((1, 4)), np.ones((1, 4)))})
-    with pytest.raises(ProposalsError, match=r"no names of photographs .* 2 cells .* 3 photographs"):
-        read_mat(tmp_path / "some.mat", ["a", "b", "c"])
+    assert list(read_mat(tmp_path / "some.mat", [["a", "b", "c"], ["d", "e"]])) == ["d", "e"]
+    for lists, many in (([["a", "b", "c"]], "3"), ([["a", "b"], ["c", "d"]], "2, 2")):
+        with pytest.raises(ProposalsError, match=rf"no names of photographs .* 2 cells .* have {many} photographs"):
+            read_mat(tmp_path / "some.mat", lists)
 
 
 def test_a_matlab_zero_of_an_unsigned_type_becomes_a_box_outside_and_not_a_large_number(tmp_path, split):
     savemat(tmp_path / "some.mat", {"boxes": cells(np.uint16([[0, 1, 2, 3]]))})
-    got = read_mat(tmp_path / "some.mat", ["a"])
+    got = read_mat(tmp_path / "some.mat", [["a"]])
     assert_same(got, {"a": [[0, -1, 2, 1]]})
     with pytest.raises(ProposalsError, match=r"photograph a: box 0 is \(0, -1, 2, 1\)"):
         of_split(only(split, "a"), got)
@@ -156,7 +155,7 @@ def test_a_matlab_file_that_is_not_of_proposals_is_refused_by_name(tmp_path):
         "newer": "-v7",
     }.items():
         with pytest.raises(ProposalsError, match=rf"{name}\.mat.*{sentence}"):
-            read_mat(tmp_path / f"{name}.mat", ["a"])
+            read_mat(tmp_path / f"{name}.mat", [["a"]])
 
 
 # Against a split

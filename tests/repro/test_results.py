@@ -88,18 +88,18 @@ def test_the_table_says_why_it_is_not_comparable_and_says_nothing_where_it_is():
         "weights: unknown, the paper's ImageNet, all layers but cls_score and bbox_pred",
         "svd: fc6=1024, the paper's none",
     ]
-    table = results.as_json(found, other, paper)
+    table = results.as_json(found, other, results.differences(other, paper), paper)
     assert json.loads(json.dumps(table, allow_nan=False))["classes"][1]["area"] is None
     text = results.as_markdown(table)
     assert "Not comparable with table 1" in text
     assert "- svd: fc6=1024, the paper's none" in text
     assert "| **mean** |" in text
-    assert "Not comparable" not in results.as_markdown(results.as_json(found, same, paper))
+    assert "Not comparable" not in results.as_markdown(results.as_json(found, same, [], paper))
 
 
 def test_a_row_of_the_table_has_the_papers_figure_beside_its_own():
     split = split_of(("cat",), [("cat", HERE)])
     found = results.evaluate(split, {"cat": np.array([[0, 0.5, *HERE]])})
-    text = results.as_markdown(results.as_json(found, {}, results.read_paper()))
+    text = results.as_markdown(results.as_json(found, {}, [], results.read_paper()))
     row = next(line for line in text.splitlines() if line.startswith("| cat"))
     assert [cell.strip() for cell in row.strip("|").split("|")] == ["cat", "1", "1", "100.0", "100.0", "82.0"]

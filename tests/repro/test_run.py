@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import run_cases
 from click.testing import CliRunner
+from rich.console import Console
 from run_cases import request, small
 
 from frcnn.backends import UnavailableBackend
@@ -36,13 +37,14 @@ def test_a_run_leaves_a_report_of_what_it_trained_and_tested(done):
     for part, name in (("train", "train"), ("test", "val")):
         split = voc.read_split(own.out / "data", made_up.YEAR, name, classes=made_up.CLASSES)
         assert head["data"][part]["digest"] == split.digest()
-    assert head["proposals"]["source"] == f"boxes.npz, sha256 {report.file_digest(own.proposals)}"
+    assert head["proposals"]["source"] == f"boxes.npz, sha256 {report.file_digest(*own.proposals)}"
     assert (head["weights"]["file"], head["weights"]["given"]) == (None, [])
     assert {"conv1", "fc6", "cls_score", "bbox_pred"} <= set(head["weights"]["drawn"])
     assert body[0]["iterations"] == 4
     assert report.file_digest(own.out / body[0]["checkpoint"]) == body[0]["sha256"]
     table = json.loads((own.out / "torch" / "test" / "results.json").read_text())
     assert body[0]["mean"]["11-point"] == table["mean"]["11-point"]
+    assert head["not_comparable"] == table["paper"]["because"]
     assert (own.out / "report.html").read_text().startswith("<!doctype html>")
     linked = re.findall(r"\]\((.*?)\)", (own.out / "report.md").read_text())
     assert len(linked) == 4
@@ -81,8 +83,10 @@ def test_both_frameworks_stand_in_one_report(tmp_path):
 def test_a_run_goes_on_where_asked_and_else_leaves_what_is_there_alone(done):
     own, _ = done
     before = figures(own.out)
+    there = {file: file.stat().st_mtime_ns for file in own.out.rglob("*")}
     with pytest.raises(ValueError, match="holds a run already"):
-        run.run(own)
+        run.run(dataclasses.replace(own, proposals=None))
+    assert {file: file.stat().st_mtime_ns for file in own.out.rglob("*")} == there
     run.run(dataclasses.replace(own, resume=True))
     assert figures(own.out) == before
 
@@ -94,10 +98,9 @@ def test_a_mean_below_the_recipe_s_goal_is_a_failure_with_a_report(tmp_path):
 
 
 def test_an_incomplete_list_of_voc_is_no_longer_comparable_by_its_data():
-    photograph = voc.Photograph("1", None, 9, 9, ())
-    split = voc.Split(None, "2007", "val", voc.VOC_CLASSES, (photograph,), ())
+    split = {"year": "2007", "set": "val", "photographs": 1}
     assert run_facts.incomplete(split) == "1 of the 2510 photographs of val"
-    assert run_facts.incomplete(dataclasses.replace(split, photographs=(photograph,) * 2510)) == ""
+    assert run_facts.incomplete(split | {"photographs": 2510}) == ""
 
 
 def test_a_loss_is_smoothed_over_those_before_it_alone():
@@ -108,22 +111,50 @@ def test_a_loss_is_smoothed_over_those_before_it_alone():
 
 
 def test_the_paper_s_recipe_departs_from_itself_in_nothing():
-    assert run_facts.departures(read_recipe("full", seed=7), read_paper()) == []
-    assert run_facts.departures(read_recipe("full", dropout=0.0), read_paper()) == ["dropout: 0.0, the paper's 0.5"]
+    full, paper = read_recipe("full", seed=7), read_paper()
+    assert run_facts.departures(full, full, paper) == []
+    assert run_facts.departures(full.changed(dropout=0.0), full, paper) == ["dropout: 0.0, the paper's 0.5"]
 
 
 @pytest.mark.parametrize(
-    ("devices", "tier", "said"),
+    ("devices", "tier", "said", "left"),
     [
-        ({"torch": "cuda", "tf": "cpu"}, "full", "takes full, since there is a CUDA device"),
-        ({"torch": "cpu", "tf": "cpu"}, "short", "takes short, since no CUDA device was found for torch or tf"),
+        ({"torch": "cuda", "tf": "cuda"}, "full", "takes full, since there is a CUDA device.", ["torch", "tf"]),
+        ({"torch": "cuda", "tf": "cpu"}, "full", "Left out, since it would run on the CPU: tf;", ["torch"]),
+        ({"torch": "cpu", "tf": "cpu"}, "short", "no CUDA device was found for torch or tf.", ["torch", "tf"]),
     ],
 )
-def test_auto_takes_full_with_a_gpu_and_short_without_and_says_so(devices, tier, said):
-    found, because = run.chosen_tier("auto", devices)
+def test_auto_takes_full_with_a_gpu_for_backends_that_have_one_and_short_without(devices, tier, said, left):
+    found, because, own = run.chosen_tier("auto", devices)
     assert found == tier
     assert said in because
-    assert run.chosen_tier("instant", devices)[0] == "instant"
+    assert own == {backend: devices[backend] for backend in left}
+    assert run.chosen_tier("full", devices) == ("full", "The tier was asked for.", devices)
+
+
+def test_what_one_backend_did_is_reported_though_the_next_does_not_come_to_its_end(tmp_path, monkeypatch):
+    whole = run.training.train
+
+    def train(*arguments, backend, **keywords):
+        if backend == "tf":
+            raise ValueError("tf has no more memory")
+        return whole(*arguments, backend=backend, **keywords)
+
+    monkeypatch.setattr(run.training, "train", train)
+    monkeypatch.setattr(run, "check", lambda request: None)  # which imports tensorflow
+    with pytest.raises(ValueError, match="no more memory"):
+        run.run(request(tmp_path / "half", small(), devices={"torch": "cpu", "tf": "cpu"}))
+    lines = report.read(tmp_path / "half" / "report.jsonl")
+    assert [line["backend"] for line in lines if line["kind"] == "run"] == ["torch"]
+    text = (tmp_path / "half" / "report.md").read_text()
+    assert "Not yet run: tf." in text
+    assert (tmp_path / "half" / "losses.png").exists()
+
+
+def test_what_a_run_begins_with_is_said(tmp_path):
+    with open(tmp_path / "said", "w") as said:
+        run.run(request(tmp_path / "run", small(iterations=1)), Console(file=said, width=1000))
+    assert "drawn, not pre-trained: conv1, conv2, conv3, conv4, fc6, cls_score" in (tmp_path / "said").read_text()
 
 
 def test_a_backend_runs_on_the_gpu_where_it_can(monkeypatch):
@@ -167,6 +198,8 @@ def test_a_request_that_is_wrong_is_refused_before_anything_is_made(tmp_path):
         (("--svd", "fc6=100000"), "singular values; 100000 cannot be kept"),
         (("--precision", "bfloat16", "--backend", "tf"), "backend tf trains in float32, not in bfloat16"),
         (("--precision", "tf32", "--backend", "tf"), "backend tf trains in float32, not in tf32"),
+        (("--weights", tmp_path / "nowhere.npz"), "there is no file"),
+        (("--weights", tmp_path), "must end in one of .npz, .pth, .h5, .caffemodel"),
     ):
         result = typed("--tier", "instant", *words, "--out", tmp_path / "out")
         assert result.exit_code == 2

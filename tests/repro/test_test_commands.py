@@ -84,6 +84,7 @@ def test_a_picture_is_drawn_with_what_is_found_in_it(trained, tmp_path):
     ("change", "code", "sentence"),
     [
         (["--svd", "fc6"], 2, "such as fc6=1024"),
+        (["--svd", "fc6=10", "--svd", "fc6=20"], 2, "fc6 is given twice"),
         (["--svd", "fc7=2"], 1, "fc7 is no fully connected layer of I"),
         (["--svd", "fc6=9999"], 1, "fc6 has 128 singular values; 9999 cannot be kept"),
         (["--split", "other"], 1, "other.txt does not exist"),
@@ -131,9 +132,22 @@ def test_a_folder_that_cannot_be_made_ends_test_and_detect_with_a_sentence_that_
         assert (result.exit_code, "Not a directory: '/dev/null/x'" in result.stderr) == (2, True), result.output
 
 
+def test_a_picture_is_never_drawn_over_one_that_was_given(trained, tmp_path, monkeypatch):
+    names = ("a.png", "b.jpg")
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), np.full((60, 80, 3), 90, np.uint8))
+    before = [(tmp_path / name).read_bytes() for name in names]
+    monkeypatch.chdir(tmp_path)
+    ask = ["detect", *names, "--checkpoint", trained / "run.safetensors"]
+    result = typed(*ask, "--out", tmp_path / "other" / "..")
+    assert (result.exit_code, "a.png is one of the images" in " ".join(result.stderr.split())) == (2, True)
+    assert [(tmp_path / name).read_bytes() for name in names] == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
 def test_a_file_that_is_no_checkpoint_or_no_picture_and_pictures_of_one_name_are_errors(trained, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    ask = ["detect", "--checkpoint", trained / "run.safetensors", "--out", tmp_path]
+    ask = ["detect", "--checkpoint", trained / "run.safetensors", "--out", tmp_path / "out"]
     result = typed(*ask, tmp_path / "text.png")
     assert (result.exit_code, "text.png is no picture" in result.stderr) == (1, True)
     result = typed(*ask, tmp_path / "text.png", tmp_path / "text.png")

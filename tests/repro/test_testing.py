@@ -1,5 +1,6 @@
 """Testing with a network whose answers are known, and with a small one."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from made_up_answers import HEIGHT, MEAN, SURE, WIDTH, Answers, read, recipe, sp
 from frcnn import reference
 from frcnn.repro import checkpoint, made_up, model, testing, torch_tester
 from frcnn.repro.network import new_parameters, read_network
+from frcnn.repro.recipe import read_recipe
 from frcnn.repro.results import evaluate, mean_ap
-from frcnn.repro.voc import read_split
+from frcnn.repro.voc import DevkitError, read_split
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "composition"))
 from network_cases import minibatch
@@ -107,14 +109,16 @@ def test_detections_are_those_of_the_reference_over_all_scored_boxes_at_once():
 
 
 def test_the_original_has_the_first_of_rois_that_are_equal_when_rounded_stand_for_all():
-    near = (1, 1, 9, 9)  # twice as large in the resized image, and divided by 16 there: 0 0 1 1, as HERE
+    # Twice as large in the resized image, and divided by 16 there: near is 0 0 1 1, as HERE, since .5 goes to 0, and
+    # far is 1 0 1 1. Eighths would tell near from HERE, thirty-seconds would not tell far from it.
+    near, far = (4, 1, 9, 9), (5, 1, 9, 9)
     split = split_of(("a",), [("a", HERE)])
     table = {(0, HERE): (1, SURE, STAY), (0, near): (1, SURE / 2, STAY)}
-    for profile, seen in (("exact", 3), ("caffe-2015", 2)):
-        found, tester = detected(split, table, [[HERE, near, NOWHERE]], profile=profile, nms_threshold=1)
-        assert len(tester.seen) == seen
-        boxes = [tuple(row) for row in found.by_class["a"][:, 2:].tolist()]
-        assert (near in boxes) == (profile == "exact")
+    for profile, seen in (("exact", {HERE, near, far}), ("caffe-2015", {HERE, far})):
+        found, tester = detected(split, table, [[HERE, near, far]], profile=profile, nms_threshold=1)
+        assert {box for _, _, box in tester.seen} == seen
+        # To 1e-9, since in caffe-2015 widths have 1e-14 more.
+        assert {tuple(row) for row in found.by_class["a"][:, 2:].round(9).tolist()} == seen
 
 
 def test_rois_on_the_same_cells_are_looked_at_once_and_each_keeps_its_own_box():
@@ -125,6 +129,15 @@ def test_rois_on_the_same_cells_are_looked_at_once_and_each_keeps_its_own_box():
     assert len(tester.seen) == 2
     sure = found.by_class["a"][found.by_class["a"][:, 1] > 0.9]
     assert sorted(sure[:, 2:].tolist()) == [[5, 0, 14, 9], [5.5, 1, 13.5, 9]]
+
+
+def test_the_surer_of_two_detections_comes_first_where_float32_would_call_both_certain():
+    split = split_of(("a",), [("a", HERE), ("a", THERE)])
+    table = {(0, HERE): (1, SURE, STAY), (0, THERE): (1, SURE + 5, STAY)}
+    assert np.float32(1 / (1 + np.exp(-SURE))) == 1
+    found, _ = detected(split, table, [[HERE, THERE]])
+    assert found.by_class["a"][:, 2:].tolist() == [list(THERE), list(HERE)]
+    assert (found.by_class["a"][:, 1] < 1).all()
 
 
 def test_each_box_is_looked_at_in_the_scale_in_which_its_area_is_nearest_to_224_squared():
@@ -173,6 +186,14 @@ def test_a_checkpoint_becomes_a_network_with_the_mean_of_its_training_that_predi
     checkpoint.save(tmp_path / "2.safetensors", arrays, {"recipe": {"network": "I"}})
     with pytest.raises(model.TestingError, match=r"2.safetensors says nothing of 'classes'"):
         model.read_model(tmp_path / "2.safetensors")
+
+
+def test_a_photograph_that_the_network_leaves_nothing_of_is_named_before_any_is_looked_at():
+    split = split_of(("a",), [("a", (0, 0, 9, 9))])
+    thin = dataclasses.replace(split.photographs[0], width=900, height=8)
+    split = dataclasses.replace(split, photographs=(*split.photographs, thin))
+    with pytest.raises(DevkitError, match=r"p0\.png is resized to 533 x 5: an image is too small for T"):
+        testing.detect_split(read_network("T"), {}, split, {}, read_recipe("short"), "torch")
 
 
 def test_a_checkpoint_of_another_network_or_other_classes_is_an_error_that_names_the_parameter():

@@ -10,8 +10,9 @@ import training_cases
 from click.testing import CliRunner
 
 from frcnn.cli import main
-from frcnn.repro import made_up
+from frcnn.repro import checkpoint, made_up
 from frcnn.repro.proposals import write_npz
+from frcnn.repro.report import file_digest
 from frcnn.repro.training import trainer_module
 from frcnn.repro.voc import read_split
 from frcnn.repro_help import let_threads_sleep
@@ -44,6 +45,25 @@ def test_the_command_trains_resumes_and_says_what_it_did(typed, tmp_path):
     assert result.exit_code == 0, result.output
     assert "resumed after iteration 10" in result.stderr
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_checkpoint_says_which_photographs_it_was_trained_on_and_a_test_on_the_same_says_so(typed, tmp_path):
+    kit, boxes = typed[3], typed[5]
+    result = CliRunner().invoke(main, [*typed, "--split", "train", "--iterations", "2"])
+    assert result.exit_code == 0, result.output
+    file = tmp_path / "run" / "iteration_000002.safetensors"
+    source = f"boxes.npz, sha256 {file_digest(boxes)}"
+    assert checkpoint.load(file)[1]["trained_on"] == {
+        "year": "MadeUp",
+        "set": "train",
+        "photographs": 6,
+        "proposals": source,
+    }
+    ask = ["test", str(file), typed[1], "--voc-root", kit, "--proposals", boxes, "--out", str(tmp_path / "test")]
+    result = CliRunner().invoke(main, [*ask, "--split", "train"])
+    assert result.exit_code == 0, result.output
+    assert "- tested on photographs that it was trained on: those of MadeUp train\n" in result.stdout
+    assert "- train year: MadeUp, the paper's 2007\n" in result.stdout
 
 
 def test_a_resumed_run_that_has_nothing_to_go_on_from_says_that_it_begins_from_the_start(typed, tmp_path):
@@ -85,6 +105,13 @@ def test_a_device_that_there_is_not_is_refused_before_anything_is_made(tmp_path,
     assert not out.exists()
     with pytest.raises(ValueError, match=said):
         trainer_module(backend).Trainer(None, None, {}, device="cuda")
+
+
+def test_a_file_of_weights_that_there_is_not_is_refused_before_images_are_made(tmp_path):
+    ask = ["train", "instant", "--weights", str(tmp_path / "nowhere.npz"), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, ask)
+    assert (result.exit_code, "there is no file" in result.stderr) == (1, True), result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_help_says_of_precision_what_the_backends_take():

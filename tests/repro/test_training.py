@@ -17,6 +17,8 @@ from training_cases import prepared, run, small_recipe
 from frcnn import reference
 from frcnn.repro import checkpoint, training
 from frcnn.repro.network import read_network
+from frcnn.repro.report import file_digest
+from frcnn.repro.results import read_paper
 from frcnn.repro.run_folder import RunError, RunFolder
 from frcnn.repro.torch_trainer import Trainer
 
@@ -50,7 +52,7 @@ def test_the_loss_falls_and_every_iteration_has_its_line(alone):
     for line in lines:
         whole = line["cls_loss"] + recipe.box_loss_weight * line["box_loss"]
         assert line["loss"] == pytest.approx(whole, rel=2**-22)  # a product and a sum in float32
-        assert 0 <= line["share_waited"] <= 1
+        assert 0 <= line["waited"] <= line["seconds"]
     assert ended.iteration == 60
     assert not ended.interrupted
 
@@ -102,9 +104,40 @@ def test_a_checkpoint_that_is_cut_short_is_left_out_with_a_remark_and_the_one_be
     with open(tmp_path / "said", "w") as said:
         run("torch", root, out, 60, resume=True, console=Console(file=said, width=1000))
     text = (tmp_path / "said").read_text()
+    assert "left out, and now called iteration_000060.safetensors.damaged" in text
     assert "iteration_000060.safetensors is no checkpoint" in text
     assert "resumed after iteration 56" in text
     assert last.read_bytes() == alone[1].checkpoint.read_bytes()
+
+
+def test_a_resumed_run_has_waited_for_what_both_its_parts_have(root, tmp_path):
+    run("torch", root, tmp_path, 4)
+    lines = lines_of(tmp_path)
+    lines[-1] |= {"seconds": 1000.0, "waited": 400.0}
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ended = run("torch", root, tmp_path, 8, resume=True)
+    assert 1000 < ended.seconds < 1100
+    assert 400 < ended.waited < 400 + ended.seconds - 1000
+    assert lines_of(tmp_path)[-1]["waited"] <= ended.waited
+
+
+@pytest.mark.parametrize("line", ["{}", "xx", "[]", '{"iteration": 3, "loss": 1}', '{"iteration": 1}', "\u00e9"])
+def test_a_line_of_metrics_that_is_none_is_named(root, tmp_path, line):
+    run("torch", root, tmp_path, 4)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    lines[2] = line
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines), encoding="latin-1")
+    with pytest.raises(RunError, match=r"metrics\.jsonl, line 3, is not of iteration 3; give another folder"):
+        run("torch", root, tmp_path, 8, resume=True)
+
+
+def test_a_checkpoint_just_written_stays_where_damaged_ones_of_later_iterations_lie(root, tmp_path):
+    run("torch", root, tmp_path, 8)
+    for _, file in RunFolder(tmp_path).checkpoints():
+        file.write_bytes(file.read_bytes()[:-1])
+    ended = run("torch", root, tmp_path, 2, resume=True)
+    assert [file for _, file in RunFolder(tmp_path).checkpoints()] == [ended.checkpoint]
+    assert checkpoint.load(ended.checkpoint)[1]["iteration"] == 2
 
 
 def test_frozen_layers_keep_their_bits_and_all_others_move(root):
@@ -155,7 +188,7 @@ def test_a_velocity_that_is_given_is_gone_on_from(root):
 def beginning_of(root, recipe):
     """Minibatches and first parameters."""
     beginning = prepared(root, recipe)
-    return beginning.minibatches, beginning.arrays
+    return beginning.minibatches, beginning.first.arrays
 
 
 class Poisoned:
@@ -187,7 +220,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_minibatch_saved(root, t
 def test_a_loss_that_stays_far_above_that_of_guessing_stops_the_run(root, tmp_path):
     recipe = small_recipe(40, learning_rate=1e-6)
     beginning = prepared(root, recipe)
-    beginning.arrays["cls_score/b"] = np.float32([0, 0, 0, 0, 0, 500])  # of a class that few RoIs have
+    beginning.first.arrays["cls_score/b"] = np.float32([0, 0, 0, 0, 0, 500])  # of a class that few RoIs have
     with pytest.raises(training.Diverged, match=r"the mean loss of the last 20 iterations is .*at iteration 20"):
         training.train(recipe, beginning, tmp_path / "run")
     assert (tmp_path / "run" / "stopped_000020.npz").exists()
@@ -224,13 +257,79 @@ def test_a_run_does_not_begin_over_another_and_does_not_go_on_as_another(alone, 
         training.train(recipe, prepared(root, recipe), out, resume=True)
     recipe = small_recipe(60)
     beginning = prepared(root, recipe)
-    with pytest.raises(RunError, match=r"was begun with other weights, none, not w\.npz"):
-        training.train(recipe, dataclasses.replace(beginning, weights="w.npz; drawn: fc6"), out, resume=True)
+    other = dataclasses.replace(beginning.first, weights="w.npz; drawn: fc6", sha256="a" * 64)
+    with pytest.raises(RunError, match=r"was begun with other weights, none \(sha256 None\), not w\.npz"):
+        training.train(recipe, dataclasses.replace(beginning, first=other), out, resume=True)
     beginning.minibatches.mean = beginning.minibatches.mean + 1
     with pytest.raises(RunError, match=r"was begun on other data \(mean differ\)"):
         training.train(recipe, beginning, out, resume=True)
     with pytest.raises(RunError, match="has 60 iterations behind it, more than the 8 asked for"):
         run("torch", root, out, 8, resume=True)
+
+
+def test_what_cannot_be_trained_leaves_the_folder_as_it_was(root, tmp_path, monkeypatch):
+    beginning = prepared(root, small_recipe(2))
+    every = [layer.name for layer in NETWORK.layers if hasattr(layer, "name")] + ["cls_score", "bbox_pred"]
+    for frozen, said in ((["conv9"], "'conv9' is no layer with weights of I"), (every, "nothing is learned")):
+        with pytest.raises(ValueError, match=said):
+            training.train(small_recipe(2, frozen=frozen), beginning, tmp_path / "run")
+
+    def fails(*arguments, **keywords):
+        raise ValueError("too large for this machine")
+
+    monkeypatch.setattr("frcnn.repro.torch_trainer.Trainer", fails)
+    with pytest.raises(ValueError, match="too large"):
+        training.train(small_recipe(2), beginning, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def weights_file(path, *layers, bias=0.0):
+    """A file of weights of network I, whose layers' biases are all one number."""
+    shapes = {name: shape for name, shape in NETWORK.shapes(5).items() if name.rpartition("/")[0] in layers}
+    arrays = {name: np.full(shape, bias if name.endswith("/b") else 0.01, np.float32) for name, shape in shapes.items()}
+    np.savez(path, **arrays, mean=np.float64([1, 2, 3]))
+    return path
+
+
+def test_weights_of_another_file_are_not_gone_on_with_though_they_have_the_same_names(root, tmp_path):
+    def go_on(file, iterations, **keywords):
+        first = training.first_parameters(small_recipe(2), 5, file)
+        beginning = dataclasses.replace(prepared(root, small_recipe(2)), first=first)
+        return training.train(small_recipe(iterations), beginning, tmp_path / "run", **keywords)
+
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+    one = weights_file(tmp_path / "one" / "w.npz", "conv1")
+    other = weights_file(tmp_path / "other" / "w.npz", "conv1", bias=1)
+    go_on(one, 2)
+    with pytest.raises(RunError, match=r"was begun with other weights, w\.npz; .*\(sha256 \w{64}\), not w\.npz"):
+        go_on(other, 3, resume=True)
+    assert go_on(one.rename(tmp_path / "renamed.npz"), 3, resume=True).iteration == 3
+
+
+def test_weights_are_imagenet_s_where_the_file_is_known_and_else_those_of_a_file(tmp_path, monkeypatch):
+    layers = ["conv1", "conv2", "conv3", "conv4", "fc6"]
+    file = weights_file(tmp_path / "w.npz", *layers)
+    whole = weights_file(tmp_path / "whole.npz", *layers, "cls_score", "bbox_pred")
+    recipe = small_recipe(2)
+    assert training.first_parameters(recipe, 5, file).weights == "w.npz; drawn: cls_score, bbox_pred"
+    assert training.first_parameters(recipe, 5, whole).weights == "whole.npz; drawn: nothing"
+    monkeypatch.setattr(training, "IMAGENET", {file_digest(file), file_digest(whole)})
+    assert training.first_parameters(recipe, 5, file).weights == read_paper()["setting"]["weights"]
+    assert training.first_parameters(recipe, 5, whole).weights == "whole.npz; drawn: nothing"
+
+
+def test_layers_are_not_frozen_as_they_were_drawn_and_a_file_gives_something(tmp_path):
+    recipe = small_recipe(2, frozen=["conv1", "conv2"])
+    with pytest.raises(RunError, match=r"freezes layers that no file gives weights, .*: conv1, conv2; give"):
+        training.first_parameters(recipe, 5)
+    file = weights_file(tmp_path / "w.npz", "conv1")
+    with pytest.raises(RunError, match=r"drawn: conv2; give pre-trained weights \(--weights\), or take them out"):
+        training.first_parameters(recipe, 5, file)
+    assert "conv1" not in training.first_parameters(recipe.changed(frozen=["conv1"]), 5, file).drawn
+    np.savez(tmp_path / "other.npz", **{"convX/w": np.zeros(3), "mean": np.float64([1, 2, 3])})
+    with pytest.raises(RunError, match=r"other\.npz holds no weights of network I"):
+        training.first_parameters(small_recipe(2), 5, tmp_path / "other.npz")
 
 
 def test_an_unknown_backend_is_refused_by_name(root, tmp_path):

@@ -38,6 +38,8 @@ def kit(tmp_path, monkeypatch):
         (("conformance", "--backend", "reference", "--clause", "roi-pool.round", "--out", NOWHERE), NOWHERE),
         (("report", "page", REPORT, "--into", "nodir/x.md"), "nodir/x.md"),
         (("data", "made-up", "--root", NOWHERE), NOWHERE),
+        (("data", "voc07", "--root", NOWHERE), NOWHERE),
+        (("repro", "voc07", "--tier", "instant", "--backend", "torch", "--out", NOWHERE), NOWHERE),
         (("train", "instant", "--out", NOWHERE), NOWHERE),
         (("proposals", "make", *SPLIT, "--workers", "1", "--cache", NOWHERE, "--out", "made.npz"), NOWHERE),
         (("proposals", "make", *SPLIT, "--workers", "1", "--cache", "cache", "--out", NOWHERE), "/dev/null"),
@@ -51,6 +53,12 @@ def test_a_command_says_which_path_it_cannot_use(kit, words, path):
     assert isinstance(result.exception, SystemExit)
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("Error: [Errno "))
     assert path in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disc that is always full")
+def test_a_full_disc_is_said_though_the_system_names_no_path():
+    result = CliRunner().invoke(main, ["report", "page", REPORT, "--into", "/dev/full"])
+    assert (result.exit_code, result.stderr) == (2, "Error: [Errno 28] No space left on device\n")
 
 
 def test_an_error_that_names_no_file_is_no_fault_of_a_path_and_comes_through():
