@@ -112,7 +112,7 @@ def test_the_second_layer_keeps_the_bias_and_no_argument_changes(subject, dtype,
         W.astype(np.float16),
         W.astype(np.int64),
         np.full((2, 2), np.finfo(np.float64).max),
-        np.float32([[3e38, 3e38]]),  # s_1 is 4.2e38
+        np.array([[3e38, 3e38]], np.float32),  # s_1 is 4.2e38
     ],
 )
 def test_weights_that_are_no_matrix_are_refused(subject, wrong):
