@@ -127,12 +127,24 @@ def literal(array):
     """An array as the Python that makes it, exact to the bit but for NaN payloads; a long one as its description."""
     if array.size > _LONGEST_LITERAL:
         return f"...  # {_shape_of(array)}: too long to print"
+    if lies_channels_last(array):
+        return f"np.moveaxis({literal(np.ascontiguousarray(np.moveaxis(array, 1, -1)))}, -1, 1)"
     wide = array if array.dtype.kind in "iub" else array.astype(np.float64)
     return f"np.array({wide.tolist()}, {array.dtype.name}).reshape({array.shape})"
 
 
 def _shape_of(array):
-    return f"{array.dtype.name}{list(array.shape)}"
+    return f"{array.dtype.name}{list(array.shape)}{', channels last in memory' if lies_channels_last(array) else ''}"
+
+
+def channels_last(array):
+    """The same (N, C, H, W) numbers in memory that holds them as (N, H, W, C)."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+
+
+def lies_channels_last(array):
+    """Whether an array's numbers lie as channels_last lays them and in no other order."""
+    return array.ndim == 4 and not array.flags.c_contiguous and np.moveaxis(array, 1, -1).flags.c_contiguous
 
 
 def pattern(name, shape, dtype=np.float32):

@@ -1,7 +1,8 @@
 """Hypothesis strategies: input that is hostile on purpose.
 
 Corners sit on half cells and beside them, extents are those where float32 and integers part, RoIs are malformed or
-leave the map, values tie, are signed zeros, NaN and infinite, image indices are unsorted and at both ends.
+leave the map, values tie, are signed zeros, NaN and infinite, image indices are unsorted and at both ends, and maps lie
+in memory with their channels first or last.
 """
 
 from math import prod
@@ -9,7 +10,7 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 
-from frcnn.conformance.cases import DTYPES, Pooling, pattern
+from frcnn.conformance.cases import DTYPES, Pooling, channels_last, pattern
 
 # Extents whose float32 edges are wrong at P = 7 (57, 114), whose float64 edges would be (29, 58, 116), and neighbours.
 EXTENTS = (1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 28, 29, 56, 57, 58, 114, 116)
@@ -85,8 +86,13 @@ def poolings(draw, elements=ORDINARY, dtype_name="float32", least_rois=0, roi_ty
     N, C, H, W = draw(st.integers(1, 3)), draw(st.integers(0, 3)), draw(map_sides), draw(map_sides)
     scale = draw(scales)
     rois = draw(roi_arrays(N, (H, W), scale, roi_type or draw(roi_types), least=least_rois))
-    features = draw(arrays(elements, (N, C, H, W), dtype_name))
+    features = draw(laid_out(draw(arrays(elements, (N, C, H, W), dtype_name))))
     return Pooling(features, rois, draw(output_sizes), scale, profile)
+
+
+def laid_out(maps):
+    """Maps (N, C, H, W) as they are, or with their channels last in memory, which some libraries pool by other code."""
+    return st.sampled_from((maps, channels_last(maps)))
 
 
 @st.composite

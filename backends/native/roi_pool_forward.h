@@ -5,30 +5,12 @@
 #include <type_traits>
 
 #include "roi_pool.h"
+#include "roi_pool_tables.h"
 #include "roi_pool_window.h"
 #include "turn.h"
 
 namespace frcnn {
 namespace detail {
-
-// One RoI's sub-windows: their rows and their columns. An unusable RoI's have none. Found once for a RoI, since bin()
-// divides: to divide for each sub-window took up to an eighth of all time.
-struct Grid {
-  explicit Grid(const Problem& problem)
-      : rows(static_cast<size_t>(problem.P_h)), columns(static_cast<size_t>(problem.P_w)) {}
-
-  void cut(const Problem& problem, const Roi& roi) {
-    for (size_t p = 0; p < rows.size(); ++p) {
-      const Span there = bin(problem.profile, roi.r, roi.h, problem.P_h, static_cast<int64_t>(p), problem.H);
-      rows[p] = roi.image < 0 ? Span{0, 0} : there;
-    }
-    for (size_t q = 0; q < columns.size(); ++q) {
-      columns[q] = bin(problem.profile, roi.c, roi.w, problem.P_w, static_cast<int64_t>(q), problem.W);
-    }
-  }
-
-  std::vector<Span> rows, columns;
-};
 
 // Units are sub-windows. Each goes through all channels before the next, so that what is read and written lies together:
 // 64 channels of all sub-windows before the next 64 took a third longer.
@@ -146,12 +128,16 @@ inline void to_blocks(const Problem& problem, const void* features, void* blocks
   });
 }
 
-// Independent pieces of work: one sub-window of one RoI each, or a block of channels of one RoI where the results have
-// their channels first.
+// Independent pieces of work: one sub-window of one RoI each; by way of tables a block of channels of two thousand
+// RoIs; by way of blocks a block of channels of one RoI.
 inline int64_t forward_units(const Problem& problem, const Pooled& pooled) {
-  if (!pooled.channels_first) return problem.R * problem.P_h * problem.P_w;
   return with_format(problem.type, [&](auto format) {
-    return problem.R * detail::blocks_of<decltype(format)>(problem.C);
+    using Format = decltype(format);
+    switch (pooled.way) {
+      case Way::windows: return problem.R * problem.P_h * problem.P_w;
+      case Way::tables: return detail::units_of_tables<Format>(problem);
+      default: return problem.R * detail::blocks_of<Format>(problem.C);
+    }
   });
 }
 
@@ -159,6 +145,22 @@ inline int64_t forward_units(const Problem& problem, const Pooled& pooled) {
 inline int64_t cells_under(const Problem& problem, const Roi* rois) {
   return std::accumulate(rois, rois + problem.R, int64_t{0}, [&](int64_t cells, const Roi& roi) {
     return cells + std::min<int64_t>(roi.h, problem.H) * std::min<int64_t>(roi.w, problem.W);
+  });
+}
+
+// The quickest way for maps with their channels last. cells: from cells_under. threads: those that will share the work;
+// each must have a piece of it.
+inline Way way_of(const Problem& problem, const Roi* rois, int64_t cells, bool with_argmax, int64_t threads) {
+  if (with_argmax) return Way::windows;
+  int64_t times = detail::groups_of(problem);  // that tables are made: once a group, and where another image follows
+  for (int64_t r = 1; r < problem.R; ++r) times += rois[r].image != rois[r - 1].image;
+  return with_format(problem.type, [&](auto format) {
+    using Format = decltype(format);
+    const bool whole = problem.C % detail::kChannelsInTables<Format> == 0;
+    const bool near = problem.H * problem.W <= detail::kMostCells;
+    const bool pays = cells >= detail::kTimesCovered * times * problem.H * problem.W;
+    const bool for_all = detail::units_of_tables<Format>(problem) >= threads;
+    return whole && near && pays && for_all ? Way::tables : Way::windows;
   });
 }
 
@@ -198,8 +200,9 @@ inline void forward(const Problem& problem, const Roi* rois, const void* feature
   const IeeeArithmetic ieee;
   const auto pool = [&](auto format, auto rule, auto with_argmax) {
     using Format = decltype(format);
-    const auto run = pooled.channels_first ? detail::pool_blocks<Format, rule(), with_argmax()>
-                                           : detail::pool_windows<Format, rule(), with_argmax()>;
+    auto run = pooled.way == Way::blocks ? detail::pool_blocks<Format, rule(), with_argmax()>
+                                         : detail::pool_windows<Format, rule(), with_argmax()>;
+    if (pooled.way == Way::tables) run = detail::pool_tables<Format, rule()>;
     run(problem, rois, features, pooled, begin, end);
   };
   with_format(problem.type, [&](auto format) {

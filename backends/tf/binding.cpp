@@ -305,9 +305,11 @@ class RoiPoolOp : public RoiPoolKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, pooled, &output));
     OP_REQUIRES_OK(context, context->allocate_output(1, with_argmax_ ? pooled : TensorShape({0}), &argmax));
     if (pooled.num_elements() == 0) return;
-    const frcnn::Pooled results{output->data(), with_argmax_ ? argmax->flat<int32_t>().data() : nullptr, false};
 
     const int64_t cells = frcnn::cells_under(problem, rois.data());
+    const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
+    const frcnn::Way way = frcnn::way_of(problem, rois.data(), cells, with_argmax_, threads);
+    const frcnn::Pooled results{output->data(), with_argmax_ ? argmax->flat<int32_t>().data() : nullptr, way};
     const bool plain = Plain(context, problem, input, cells);
     const double cycles = static_cast<double>(cells) * problem.C;
     Share(context, frcnn::forward_units(problem, results), cycles, [&](int64_t begin, int64_t end) {

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcnn.conformance.cases import DTYPES, Pooling, pattern
-from frcnn.conformance.strategies import ORDINARY, SPECIAL, TYING, arrays, long_poolings, poolings
+from frcnn.conformance.cases import DTYPES, Pooling, channels_last, pattern
+from frcnn.conformance.strategies import (
+    ORDINARY,
+    SPECIAL,
+    TYING,
+    arrays,
+    laid_out,
+    long_poolings,
+    output_sizes,
+    poolings,
+    roi_arrays,
+)
 from frcnn.conformance.subject import Nonconforming
 
 clause = pytest.mark.clause
@@ -81,10 +91,23 @@ def test_each_channel_is_pooled_as_if_alone(subject, profile, data):
     _, _, H, W = case.features.shape
     seed = data.draw(st.integers(0, 2**32 - 1))
     features = np.random.default_rng(seed).integers(-9, 9, (len(case.features), C, H, W)).astype(np.float32)
+    features = data.draw(laid_out(features))
     output, argmax = subject.check_forward(case.having(features=features))
     chosen = data.draw(st.integers(0, C - 1))
     alone = case.having(features=features[:, chosen : chosen + 1])
     subject.check_forward(alone, (output[:, chosen : chosen + 1], argmax[:, chosen : chosen + 1]))
+
+
+@clause("roi-pool.max", "roi-pool.argmax", "roi-pool.channel")
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@given(data=st.data())
+def test_maps_pool_the_same_with_their_channels_last_in_memory(subject, profile, dtype_name, data):
+    """Where a library knows of that order, it goes through other code."""
+    C = data.draw(st.sampled_from((2, 3, 16, 17, 64, 100)))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    features = np.random.default_rng(seed).choice(SPECIAL, (2, C, 5, 9)).astype(DTYPES[dtype_name])
+    rois = data.draw(roi_arrays(2, (5, 9), 1.0, least=1))
+    subject.check_forward(Pooling(channels_last(features), rois, data.draw(output_sizes), profile=profile))
 
 
 @clause("roi-pool.non-square")
@@ -182,11 +205,52 @@ def test_the_output_is_the_same_when_argmax_is_not_asked_for(subject, profile, d
         raise Nonconforming("argmax was not asked for, yet is there")
 
 
+@clause("roi-pool.argmax-optional", "roi-pool.roi-order", "roi-pool.dtype")
+@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("elements", [ORDINARY, TYING, SPECIAL], ids=["ordinary", "tying", "special"])
+def test_many_rois_of_many_channels_are_pooled_as_a_few_are(subject, profile, dtype_name, elements):
+    check_many(subject, profile, dtype_name, elements)
+
+
+@clause("roi-pool.dtype-float64")
+@pytest.mark.parametrize("elements", [ORDINARY, TYING, SPECIAL], ids=["ordinary", "tying", "special"])
+def test_many_rois_of_many_channels_are_pooled_as_a_few_are_in_float64(subject, profile, elements):
+    check_many(subject, profile, "float64", elements)
+
+
+def check_many(subject, profile, dtype_name, elements):
+    """Enough for another way about it to pay: RoIs that cover each of two maps fifty times, and without the argmax."""
+    __tracebackhide__ = True
+    random = np.random.default_rng(0)
+    R, N, C, H, W = 300, 2, 128, 5, 9
+    features = random.choice(elements, (N, C, H, W)).astype(DTYPES[dtype_name])
+    x, y = (np.sort(random.integers(-1, size + 1, (2, R)), axis=0) for size in (W, H))
+    rois = np.stack([np.arange(R) * N // R, x[0], y[0], x[1], y[1]], axis=1).astype(np.float32)
+    case = Pooling(features, rois, (2, 1), profile=profile)
+    expected = subject.expected(case)
+    for maps in (features, channels_last(features)):
+        laid = case.having(features=maps)
+        subject.check_forward(laid, expected)
+        subject.require_same("output", expected[0], subject.pool(laid, with_argmax=False)[0], laid)
+
+
 @clause("roi-pool.repeatable")
 @given(data=st.data())
 def test_the_same_call_gives_the_same_bits(subject, profile, data):
     case = data.draw(poolings(SPECIAL, profile=profile))
     subject.check_forward(case, subject.pool(case))
+
+
+@clause("roi-pool.repeatable")
+def test_of_many_equal_values_the_same_one_is_taken_each_time(subject, profile):
+    """Whole maps of equals, and of two zeros: which cell is chosen shows the order of every comparison."""
+    zeros = np.random.default_rng(0).choice((0.0, -0.0), (1, 20, 9, 11)).astype(np.float32)
+    rois = np.array([[0, 0, 0, 10, 8], [0, 2, 1, 9, 7], [0, 0, 0, 10, 0]], np.float32)
+    for features in (zeros, np.ones_like(zeros)):
+        case = Pooling(features, rois, (2, 2), profile=profile)
+        first = subject.pool(case)
+        for _ in range(3):
+            subject.check_forward(case, first)
 
 
 @clause("roi-pool.extent")
@@ -216,6 +280,7 @@ def on_whole_cells(data, elements, profile, dtype_name="float32"):
     """A RoI on whole cells within the map, in bins that divide it evenly: only values are in question."""
     H, W = data.draw(st.sampled_from(((1, 4), (2, 2), (3, 3), (4, 1), (4, 6), (12, 12))))
     features = data.draw(arrays(elements, (1, data.draw(st.integers(1, 3)), H, W), dtype_name))
+    features = data.draw(laid_out(features))
     grids = [(p, q) for p in (1, 2, 3) for q in (1, 2, 3) if H % p == 0 and W % q == 0]
     rois = np.array([[0, 0, 0, W - 1, H - 1]], np.float32)
     return Pooling(features, rois, data.draw(st.sampled_from(grids)), profile=profile)
