@@ -86,7 +86,8 @@ void make_tables(const typename Format::Stored* map, const Problem& problem, typ
   }
 }
 
-// The maximum of a window in some of the block's channels. `first`: of the table of `reach` columns, at the window's first cell.
+// The maximum of a window in some of a block's channels. first: in the table of `reach` columns, at the window's first
+// cell.
 template <class Format, Rule rule, int vectors>
 FRCNN_INLINE void pool_from_table(const typename Format::Stored* first, int64_t W, int64_t rows, int64_t columns,
                                   int64_t reach, bool past_caches, typename Format::Stored* output) {

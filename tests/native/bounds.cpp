@@ -94,10 +94,13 @@ static void run(const Problem& problem) {
         frcnn::forward(problem, rois.data(), maps, plain, results, 0, units / 2);
         frcnn::forward(problem, rois.data(), maps, plain, results, units / 2, units);
         add_to_digest(output.data.get(), pooled * size);
-        if (way == frcnn::Way::windows && !plain && !argmax) {
-          std::memcpy(by_windows.data.get(), output.data.get(), static_cast<size_t>(pooled * size));
-        } else if (way == frcnn::Way::tables && !plain) {
-          if (std::memcmp(by_windows.data.get(), output.data.get(), static_cast<size_t>(pooled * size)) != 0) std::abort();
+        const auto bytes = static_cast<size_t>(pooled * size);
+        if (plain) {
+          // Not held to anything where there is a NaN after all.
+        } else if (way == frcnn::Way::tables) {
+          if (std::memcmp(by_windows.data.get(), output.data.get(), bytes) != 0) std::abort();
+        } else if (way == frcnn::Way::windows && !argmax) {
+          std::memcpy(by_windows.data.get(), output.data.get(), bytes);
         }
         if (argmax) add_to_digest(argmax, pooled * 4);
       }
