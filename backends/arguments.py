@@ -169,7 +169,7 @@ def learning_rate(iteration, base, gamma, step):
     Raises ValueError or TypeError naming the argument. Clauses: sgd-step.schedule, sgd-step.error-schedule.
     """
     iteration, step = as_whole("iteration", iteration, 0, 2**53), as_whole("step", step, 1, 2**53)
-    base, gamma = float(as_rounded("base", base, np.float64)), float(as_rounded("gamma", gamma, np.float64))
+    base, gamma = as_finite("base", base, "float64"), as_finite("gamma", gamma, "float64")
     if not 0 < gamma <= 1:
         raise ValueError(f"gamma must lie in (0, 1], got {gamma!r}")
     return base * gamma ** (iteration // step)

@@ -18,6 +18,8 @@ PROFILES = ("exact", "caffe-2015")
 # Beyond 2^24 float32 no longer holds every whole number, so a pixel there has no exact place.
 LARGEST_COORDINATE = 2.0**24
 
+MOST = 2**31 - 1  # of what is counted: images, RoIs, numbers along one side
+
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 

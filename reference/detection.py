@@ -6,13 +6,12 @@ classes, class 0 being background.
 
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, as_float_array, as_whole
+from frcnn.reference.arguments import LARGEST_COORDINATE, MOST, as_array, as_float_array, as_whole
 from frcnn.reference.box_arguments import KINDS, as_boxes, check_places
 from frcnn.reference.nms import nms
 
 # Pixels of the image that a network was pre-trained on, which a scaled box is to come close to.
 AREA = 224 * 224
-MOST = 2**31 - 1  # images, and boxes of them
 
 
 def select_scale(boxes, scales):

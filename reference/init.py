@@ -5,9 +5,8 @@ K1 classes, background counted; D inputs. cls_score has K1 outputs, bbox_pred 4 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, as_number, as_whole
+from frcnn.reference.arguments import MOST, as_array, as_number, as_whole
 
-MOST = 2**31 - 1  # numbers along one side
 STDS = {"cls_score": 0.01, "bbox_pred": 0.001}
 
 

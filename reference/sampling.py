@@ -6,10 +6,10 @@ Class 0 is background. The smallest keys win, so that whoever has the same keys 
 
 import numpy as np
 
-from frcnn.reference.arguments import as_array, as_whole, check_profile
+from frcnn.reference.arguments import MOST, as_array, as_whole, check_profile
 from frcnn.reference.box_arguments import as_boxes, as_scores, check_places, check_same_type
 from frcnn.reference.boxes import iou
-from frcnn.reference.sampling_arguments import MOST, as_classes, as_keys, as_share, as_thresholds
+from frcnn.reference.sampling_arguments import as_classes, as_keys, as_share, as_thresholds
 
 
 def match_rois(proposals, ground_truth, ground_truth_class, *, profile="exact"):

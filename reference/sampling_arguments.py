@@ -7,8 +7,6 @@ import numpy as np
 
 from frcnn.reference.arguments import as_array, as_number
 
-MOST = 2**31 - 1
-
 
 def as_classes(name, value, rows, least):
     """`value` as an integer array (rows,), none below `least`. Clause roi-sampling.error-classes."""
