@@ -4,9 +4,11 @@
 // memory is short, and otherwise leaves it as it is.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #if defined(__linux__)
@@ -27,7 +29,7 @@ class KeptBlocks {
 
   // data is nullptr where there is no memory.
   Block take(size_t bytes) {
-    bytes = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+    bytes = (std::max<size_t>(bytes, 1) + kLargePage - 1) / kLargePage * kLargePage;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       // The smallest that is large enough, but not twice as large: the rest of it would lie idle. Of equal ones the last
@@ -54,7 +56,12 @@ class KeptBlocks {
 #if defined(MADV_FREE)
     if (block.bytes <= kMost && madvise(block.data, block.bytes, MADV_FREE) == 0) {
       const std::lock_guard<std::mutex> lock(mutex_);
-      kept_.push_back(block);
+      try {
+        kept_.push_back(block);
+      } catch (const std::bad_alloc&) {  // whoever gives memory back must not be told that there is none
+        std::free(block.data);
+        return;
+      }
       bytes_ += block.bytes;
       while (bytes_ > kMost) {
         std::free(kept_.front().data);

@@ -8,8 +8,9 @@
 // sub-windows share counts twice), never less than R * h * w:
 //   forward    reads n * C * s, writes R * P_h * P_w * C * s, and as many times 4 more where the argmax is wanted;
 //              to look for NaN first reads N * H * W * C * s, and to put maps with their channels first into blocks
-//              reads and writes as much; by way of tables it writes three times as much to a near cache, once for every
-//              2,000 RoIs at most, and reads half of n * C * s, or less, from there
+//              reads and writes as much; by way of tables it writes three times as much to a near cache, once a group of
+//              2,000 RoIs at most and where the next RoI is of another image, and reads what it needs from there, a third
+//              of n * C * s at 7 x 7 and all of it where sub-windows are one column wide
 //   backward   reads R * P_h * P_w * C * (s + 4), writes N * H * W * C * s; its sums stay in a buffer of
 //              H * W * 32 float32 (float64 for float64) a thread
 // At 7 x 7 on a 38 x 57 map n is about 1.7 times the cells of the RoIs, so forward lives on the cache's bandwidth.

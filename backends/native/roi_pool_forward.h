@@ -148,19 +148,22 @@ inline int64_t cells_under(const Problem& problem, const Roi* rois) {
   });
 }
 
-// The quickest way for maps with their channels last. cells: from cells_under. threads: those that will share the work;
-// each must have a piece of it.
+// The way for maps with their channels last. cells: from cells_under. threads: those that will share the work. By way of
+// tables where they fit a cache, where they cost less than they save, where a sub-window has two cells of its own or more,
+// since there is little to save in one, and where no thread has much more to do than the others.
 inline Way way_of(const Problem& problem, const Roi* rois, int64_t cells, bool with_argmax, int64_t threads) {
-  if (with_argmax) return Way::windows;
-  int64_t times = detail::groups_of(problem);  // that tables are made: once a group, and where another image follows
-  for (int64_t r = 1; r < problem.R; ++r) times += rois[r].image != rois[r - 1].image;
+  const int64_t map = problem.H * problem.W;
+  if (with_argmax || map == 0 || map > detail::kMostCells) return Way::windows;
+  int64_t makings = detail::groups_of(problem);  // of tables: once a group, and where the next RoI is of another image
+  for (int64_t r = 1; r < problem.R; ++r) makings += rois[r].image != rois[r - 1].image;
+  const bool pays = cells >= detail::kTimesCovered * makings * map;
+  const bool wide = cells >= 2 * problem.R * problem.P_h * problem.P_w;
   return with_format(problem.type, [&](auto format) {
     using Format = decltype(format);
-    const bool whole = problem.C % detail::kChannelsInTables<Format> == 0;
-    const bool near = problem.H * problem.W <= detail::kMostCells;
-    const bool pays = cells >= detail::kTimesCovered * times * problem.H * problem.W;
-    const bool for_all = detail::units_of_tables<Format>(problem) >= threads;
-    return whole && near && pays && for_all ? Way::tables : Way::windows;
+    const bool whole_blocks = problem.C % detail::kChannelsInTables<Format> == 0;
+    const int64_t units = detail::units_of_tables<Format>(problem), rounds = (units + threads - 1) / threads;
+    const bool balanced = 8 * rounds * threads <= 9 * units;
+    return pays && wide && whole_blocks && balanced ? Way::tables : Way::windows;
   });
 }
 
@@ -200,10 +203,12 @@ inline void forward(const Problem& problem, const Roi* rois, const void* feature
   const IeeeArithmetic ieee;
   const auto pool = [&](auto format, auto rule, auto with_argmax) {
     using Format = decltype(format);
-    auto run = pooled.way == Way::blocks ? detail::pool_blocks<Format, rule(), with_argmax()>
-                                         : detail::pool_windows<Format, rule(), with_argmax()>;
-    if (pooled.way == Way::tables) run = detail::pool_tables<Format, rule()>;
-    run(problem, rois, features, pooled, begin, end);
+    const auto by = [&](auto way) { way(problem, rois, features, pooled, begin, end); };
+    switch (pooled.way) {
+      case Way::windows: return by(detail::pool_windows<Format, rule(), with_argmax()>);
+      case Way::tables: return by(detail::pool_tables<Format, rule()>);
+      default: return by(detail::pool_blocks<Format, rule(), with_argmax()>);
+    }
   };
   with_format(problem.type, [&](auto format) {
     using detail::Rule;

@@ -2,10 +2,11 @@
 //
 // A block of channels is copied out of the map, and with it go tables of its maxima over 2 and over 4 columns. A row of a
 // sub-window then costs one read or two for up to eight columns, and all that is read lies together: 3 * H * W * 256
-// bytes, 1.7 MB for a 38 x 57 map. Forward takes .6 to .8 of the time so for 2,000 RoIs of 7 x 7, which leaves little but
-// writing them, and a fifth for 1 x 1.
+// bytes, 1.7 MB for a 38 x 57 map. For 2,000 RoIs of 7 x 7 forward takes .6 to .8 of the time that it takes sub-window by
+// sub-window, most of it to write the results; for 1 x 1 it takes a fifth.
 #pragma once
 
+#include <cassert>
 #include <new>
 
 #include "pages.h"
@@ -14,8 +15,8 @@
 namespace frcnn {
 namespace detail {
 
-// So many bytes of a cell, which are a block's channels, are written at once. Memory takes 128 bytes here and there at
-// half the speed, and tables of 512 no longer fit the second-level cache.
+// So many bytes of a cell are a block's channels. Memory takes 128 bytes here and there at half the speed; with 512 it took
+// as long for 2,000 RoIs and longer for 45,000.
 constexpr int64_t kBytesOfACell = 256;
 template <class Format>
 constexpr int64_t kChannelsInTables = kBytesOfACell / static_cast<int64_t>(sizeof(typename Format::Stored));
@@ -26,9 +27,9 @@ constexpr int kLevels = 3;  // tables over 1, 2 and 4 columns
 // to 40 times with four times as many. Tables beyond 16 MB lie in no cache.
 constexpr int64_t kTimesCovered = 32, kMostCells = (int64_t{1} << 24) / (kLevels * kBytesOfACell);
 
-// RoIs are pooled group by group, all blocks of one before the next, from tables that are made for it: to go through all
-// of 45,000 once a block took a tenth longer, since each time all pages of the result are opened anew. Tables that are
-// made once for all groups lie in farther caches, and that took longer too.
+// RoIs are pooled group by group, all blocks of one before the next, from tables that are made where they are read. To go
+// through all of 45,000 once a block took a tenth longer, since each time all pages of the result are opened anew; tables
+// that are made once for all groups lie in farther caches, and that took longer too.
 constexpr int64_t kRoisInGroup = 2000;  // at most; groups are of one size, but for one RoI
 
 inline int64_t groups_of(const Problem& problem) { return (problem.R + kRoisInGroup - 1) / kRoisInGroup; }
@@ -123,6 +124,7 @@ void pool_tables(const Problem& problem, const Roi* rois, const void* features, 
   constexpr int64_t channels = kChannelsInTables<Format>;
   constexpr int vectors = static_cast<int>(std::min<int64_t>(channels / Format::lanes, 8));  // they fit 16 registers
   const auto [type, profile, N, H, W, C, R, P_h, P_w] = problem;
+  assert(C % channels == 0 && pooled.argmax == nullptr);
   const bool past_caches = goes_past_caches<Format>(problem, pooled);
   const int64_t blocks = C / channels, groups = groups_of(problem), numbers = H * W * channels;
   const Scratch scratch(kLevels * numbers * static_cast<int64_t>(sizeof(Stored)));

@@ -8,7 +8,7 @@ namespace frcnn {
 // How the forward pass goes about it.
 enum class Way {
   windows,  // sub-window by sub-window, all channels of one before the next
-  tables,   // block of channels by block, from tables of maxima; without the argmax
+  tables,   // block of channels by block, from tables of maxima; without the argmax, and C in whole blocks of 256 bytes
   blocks,   // block of channels by block, for maps and results with their channels first
 };
 

@@ -1,5 +1,6 @@
 """The registered operators: opcheck, gradients of every order, torch.compile, autocast, memory formats."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -176,6 +177,32 @@ def test_gradients_flow_through_a_half_layer_under_autocast(profile):
     output.float().sum().backward()
     assert layer.weight.grad.dtype == torch.float32
     assert layer.weight.grad.abs().sum() > 0
+
+
+@pytest.fixture
+def one_thread():
+    """So that blocks of channels, which are few, go round among the threads whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@profiles
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("rows", "height", "width"), [(300, 5, 9), (4100, 3, 4), (900, 4, 40)])
+def test_many_boxes_are_pooled_without_argmax_as_with_it(one_thread, profile, dtype, rows, height, width):
+    """Without it they are pooled from tables of maxima; some of these cannot be pooled at all."""
+    random = np.random.default_rng(0)
+    values = random.choice([0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan], (3, 256, height, width))
+    input = torch.tensor(values).to(dtype).contiguous(memory_format=torch.channels_last)
+    x, y = (np.sort(random.integers(-3, size + 3, (2, rows)), axis=0) for size in (width, height))
+    images = np.sort(random.integers(-1, 4, rows))
+    many = torch.tensor(np.stack([images, x[0], y[0], x[1], y[1]], axis=1), dtype=torch.float32)
+    pool = torch.ops.frcnn.roi_pool
+    (one, _), (other, _) = (pool(input, many, 2, 1, 1.0, profile, wanted, False) for wanted in (True, False))
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[input.element_size()]
+    assert torch.equal(one.view(bits), other.view(bits))
 
 
 @profiles
