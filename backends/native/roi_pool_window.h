@@ -1,4 +1,4 @@
-// One sub-window of RoI max pooling's forward pass; included by roi_pool_forward.h.
+// RoI max pooling's sub-windows: where they lie, and how one is pooled going forward; included by roi_pool_forward.h.
 #pragma once
 
 #include "roi_pool.h"

@@ -1,4 +1,4 @@
-"""No step out of bounds and no undefined behaviour, whatever RoIs and argmax hold."""
+"""No step out of bounds and no undefined behaviour, whatever RoIs and argmax hold; one meaning on every way."""
 
 import platform
 import shutil
@@ -10,6 +10,7 @@ import pytest
 from frcnn.backends.native import build
 
 SOURCE = Path(__file__).with_name("bounds.cpp")
+WAYS = Path(__file__).with_name("ways.cpp")
 SANITIZERS = "-fsanitize=address,undefined"
 
 
@@ -68,8 +69,15 @@ def test_clang_and_gcc_make_kernels_that_pool_the_same_bits(compiler, native, tm
     assert answer(tmp_path, [compiler], "-march=native") == native
 
 
-def answer(folder, compiler, *options, emulator=()):
-    program = folder / "bounds"
+def test_pooling_from_tables_gives_the_bits_of_pooling_window_by_window(tmp_path):
+    found = answer(tmp_path, build.find_compiler(), "-march=native", source=WAYS)
+    assert found == "the same bits 960 times\n"
+
+
+def answer(folder, compiler, *options, emulator=(), source=SOURCE):
+    program = folder / source.stem
     strict = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([*compiler, *strict, *options, f"-I{build.HEADERS}", str(SOURCE), "-o", str(program)], check=True)
-    return subprocess.run([*emulator, program], check=True, capture_output=True, text=True).stdout
+    subprocess.run([*compiler, *strict, *options, f"-I{build.HEADERS}", str(source), "-o", str(program)], check=True)
+    outcome = subprocess.run([*emulator, program], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return outcome.stdout

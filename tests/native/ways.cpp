@@ -1,5 +1,5 @@
-// Every way of RoI pooling's forward pass gives the same bits: pools drawn problems sub-window by sub-window and from
-// tables, in pieces of any size, and compares. Values tie, are signed zeros, NaN, infinite and subnormal; RoIs are many
+// RoI pooling from tables gives the bits of pooling sub-window by sub-window: pools drawn problems both ways, in pieces
+// of any size, and compares. Values tie, are signed zeros, NaN, infinite and subnormal; RoIs are many
 // enough for several groups, of images in any order or of none, and leave the map. Prints how many were compared.
 #include <cstdio>
 #include <cstdlib>
