@@ -23,11 +23,13 @@ class Pooling:
     spatial_scale: float = 1.0
     profile: str = "exact"
     validate: bool = True
+    with_argmax: bool = True
 
     def __repr__(self):
         return (
             f"Pooling(features={_shape_of(self.features)}, rois={self.rois.tolist()} {self.rois.dtype.name}, "
-            f"output_size={self.output_size}, spatial_scale={self.spatial_scale!r}, profile={self.profile!r})"
+            f"output_size={self.output_size}, spatial_scale={self.spatial_scale!r}, profile={self.profile!r}"
+            f"{'' if self.with_argmax else ', with_argmax=False'})"
         )
 
     def having(self, **changes):
@@ -36,14 +38,15 @@ class Pooling:
 
     def reproducer(self, backend_name):
         """Lines of Python that make this call again on the named backend and on the reference."""
+        options = f"profile={self.profile!r}, validate={self.validate}, with_argmax={self.with_argmax}"
         return "\n".join(
             (
                 *_PREAMBLE,
                 f"features = {literal(self.features)}",
                 f"rois = {literal(self.rois)}",
                 f"call = (features, rois, {self.output_size}, {self.spatial_scale!r})",
-                f"print(load({backend_name!r}).roi_pool(*call, profile={self.profile!r}, validate={self.validate}))",
-                f"print(load('reference').roi_pool(*call, profile={self.profile!r}, validate={self.validate}))",
+                f"print(load({backend_name!r}).roi_pool(*call, {options}))",
+                f"print(load('reference').roi_pool(*call, {options}))",
             )
         )
 

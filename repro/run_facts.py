@@ -1,9 +1,9 @@
 """What a reproduction's figures depend on, and why they are not comparable with the paper's where they are not."""
 
 import dataclasses
-import re
 
 from frcnn.repro import report
+from frcnn.repro.boxes import by_the_authors
 from frcnn.repro.network import read_network
 from frcnn.repro.recipe import read_recipe
 from frcnn.repro.results import differences, quoted, read_paper
@@ -64,7 +64,7 @@ def not_comparable(setting, trained, tested, sources):
     paper = read_paper()
     found = differences(setting, paper) + departures(trained, tested, paper)
     for source in dict.fromkeys(sources):
-        if set(re.findall(r"(\.\w+), sha256 ", source)) != {".mat"}:  # as boxes_for says it
+        if not by_the_authors(source):
             found.append(f"proposals: {source}, the paper's: the authors' .mat files")
     seen = _lists(setting["train_year"], setting["train_set"]) & _lists(setting["test_year"], setting["test_set"])
     if seen:
