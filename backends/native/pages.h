@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -85,6 +86,27 @@ class KeptBlocks {
   std::mutex mutex_;
   std::vector<Block> kept_;  // the longest kept first
   size_t bytes_ = 0;         // of them together
+};
+
+// The process's. Never destroyed: results and threads may outlive everything static.
+inline KeptBlocks& kept_blocks() {
+  static auto* const blocks = new KeptBlocks;
+  return *blocks;
+}
+
+// Memory while something lasts. Fresh pages for each call would cost more than what is done in them.
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes) : block_(kept_blocks().take(static_cast<size_t>(bytes))) {
+    if (!block_.data) throw std::bad_alloc();
+  }
+  ~Scratch() { kept_blocks().give_back(block_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  void* data() const { return block_.data; }
+
+ private:
+  KeptBlocks::Block block_;
 };
 
 }  // namespace frcnn

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cassert>
-#include <new>
 
 #include "pages.h"
 #include "roi_pool_window.h"
@@ -39,25 +38,6 @@ int64_t units_of_tables(const Problem& problem) {
   return problem.C / kChannelsInTables<Format> * groups_of(problem);
 }
 
-// Memory that stays with the process: fresh pages for each call cost more than the tables.
-class Scratch {
- public:
-  explicit Scratch(int64_t bytes) : block_(kept().take(static_cast<size_t>(bytes))) {
-    if (!block_.data) throw std::bad_alloc();
-  }
-  ~Scratch() { kept().give_back(block_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  void* data() const { return block_.data; }
-
- private:
-  static KeptBlocks& kept() {
-    static auto* const blocks = new KeptBlocks;  // never destroyed: threads may outlive everything static
-    return *blocks;
-  }
-  KeptBlocks::Block block_;
-};
-
 // tables: (kLevels, H, W, channels), of 2^level columns from each cell on; what would reach beyond the last column is
 // left out. map: (H, W, C) from the block's first channel. The first of equals stays here as well: of two spans that
 // follow or overlap each other the first holds all that comes before the second.
@@ -87,29 +67,27 @@ void make_tables(const typename Format::Stored* map, const Problem& problem, typ
   }
 }
 
-// The maximum of a window in some of a block's channels. first: in the table of `reach` columns, at the window's first
-// cell.
+// The maximum of a window in some of a block's channels. window: of the table over `reach` columns, as many as it has or
+// fewer.
 template <class Format, Rule rule, int vectors>
-FRCNN_INLINE void pool_from_table(const typename Format::Stored* first, int64_t W, int64_t rows, int64_t columns,
-                                  int64_t reach, bool past_caches, typename Format::Stored* output) {
+FRCNN_INLINE void pool_from_table(const Window<typename Format::Stored>& window, int64_t reach, bool past_caches,
+                                  typename Format::Stored* output) {
+  using Stored = typename Format::Stored;
   using Values = typename Format::Values;
   constexpr int64_t lanes = Format::lanes, channels = kChannelsInTables<Format>;
+  const Stored* row = window.map + (window.rows.first * window.W + window.columns.first) * channels;
   Values best[vectors];
 #pragma GCC unroll 8
-  for (int k = 0; k < vectors; ++k) best[k] = Format::load(first + k * lanes);
-  const int64_t last = columns - reach;
-  for (; rows > 0; --rows, first += W * channels) {
-    for (int64_t column = 0; column < last; column += reach) {
+  for (int k = 0; k < vectors; ++k) best[k] = Format::load(row + k * lanes);
+  const int64_t last = window.columns.size() - reach;
+  for (int64_t rows = window.rows.size(); rows > 0; --rows, row += window.W * channels) {
+    for (int64_t column = 0;; column = std::min(column + reach, last)) {
 #pragma GCC unroll 8
       for (int k = 0; k < vectors; ++k) {
-        const Values value = Format::load(first + column * channels + k * lanes);
+        const Values value = Format::load(row + column * channels + k * lanes);
         best[k] = replaces<rule>(value, best[k]) ? value : best[k];
       }
-    }
-#pragma GCC unroll 8
-    for (int k = 0; k < vectors; ++k) {
-      const Values value = Format::load(first + last * channels + k * lanes);
-      best[k] = replaces<rule>(value, best[k]) ? value : best[k];
+      if (column == last) break;
     }
   }
 #pragma GCC unroll 8
@@ -143,15 +121,14 @@ void pool_tables(const Problem& problem, const Roi* rois, const void* features, 
       Stored* output = static_cast<Stored*>(pooled.output) + r * P_h * P_w * C + channel;
       for (const Span& rows : grid.rows) {
         for (const Span& columns : grid.columns) {
-          const int64_t width = columns.size();
-          if (rows.size() <= 0 || width <= 0) {
+          const int level = columns.size() >= 4 ? 2 : columns.size() >= 2 ? 1 : 0;
+          Window<Stored> window{tables + level * numbers, W, channels, rows, columns};
+          if (window.empty()) {
             fill_empty(output, nullptr, channels);
           } else {
-            const int level = width >= 4 ? 2 : width >= 2 ? 1 : 0;
-            const Stored* const first = tables + level * numbers + (rows.first * W + columns.first) * channels;
             for (int64_t part = 0; part < channels; part += vectors * Format::lanes) {
-              pool_from_table<Format, rule, vectors>(first + part, W, rows.size(), width, int64_t{1} << level,
-                                                     past_caches, output + part);
+              pool_from_table<Format, rule, vectors>(window, int64_t{1} << level, past_caches, output + part);
+              window.map += vectors * Format::lanes;
             }
           }
           output += C;

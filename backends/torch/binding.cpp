@@ -85,13 +85,12 @@ bool each_is_channels_last(const Tensor& tensor) {
 // As at::empty, but a large one in memory that an earlier result has left.
 Tensor fresh(at::IntArrayRef shape, const at::TensorOptions& options, MemoryFormat layout) {
   using Block = frcnn::KeptBlocks::Block;
-  static auto* const blocks = new frcnn::KeptBlocks;  // never destroyed: tensors may outlive everything static
   const size_t bytes = at::detail::computeStorageNbytesContiguous(shape, options.dtype().itemsize());  // or throws
-  const Block block = bytes < frcnn::kLargePage ? Block{} : blocks->take(bytes);
+  const Block block = bytes < frcnn::kLargePage ? Block{} : frcnn::kept_blocks().take(bytes);
   if (!block.data) return at::empty(shape, options, layout);  // which also says so where memory is short
   const auto give_back = [](void* context) {
     const std::unique_ptr<Block> mine(static_cast<Block*>(context));
-    blocks->give_back(*mine);
+    frcnn::kept_blocks().give_back(*mine);
   };
   c10::DataPtr data(block.data, new Block(block), give_back, at::kCPU);
   auto storage = c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), bytes, std::move(data),
