@@ -135,7 +135,7 @@ inline int64_t forward_units(const Problem& problem, const Pooled& pooled) {
     using Format = decltype(format);
     switch (pooled.way) {
       case Way::windows: return problem.R * problem.P_h * problem.P_w;
-      case Way::tables: return detail::units_of_tables<Format>(problem);
+      case Way::tables: return problem.C / detail::kChannelsInTables<Format> * pooled.groups;
       default: return problem.R * detail::blocks_of<Format>(problem.C);
     }
   });
@@ -148,23 +148,27 @@ inline int64_t cells_under(const Problem& problem, const Roi* rois) {
   });
 }
 
-// The way for maps with their channels last. cells: from cells_under. threads: those that will share the work. By way of
-// tables where they fit a cache, where they cost less than they save, where a sub-window has two cells of its own or more,
-// since there is little to save in one, and where no thread has much more to do than the others.
-inline Way way_of(const Problem& problem, const Roi* rois, int64_t cells, bool with_argmax, int64_t threads) {
+// Set the way for maps with their channels last. cells: from cells_under. threads: those that will share the work. By way
+// of tables where they fit a cache, where they cost less than they save, where a sub-window has two cells of its own or
+// more, since there is little to save in one, and where RoIs can be put in groups so that no thread has much more to do
+// than the others.
+inline void choose_way(const Problem& problem, const Roi* rois, int64_t cells, int64_t threads, Pooled* pooled) {
+  pooled->way = Way::windows;
   const int64_t map = problem.H * problem.W;
-  if (with_argmax || map == 0 || map > detail::kMostCells) return Way::windows;
-  int64_t makings = detail::groups_of(problem);  // of tables: once a group, and where the next RoI is of another image
-  for (int64_t r = 1; r < problem.R; ++r) makings += rois[r].image != rois[r - 1].image;
-  const bool pays = cells >= detail::kTimesCovered * makings * map;
   const bool wide = cells >= 2 * problem.R * problem.P_h * problem.P_w;
-  return with_format(problem.type, [&](auto format) {
-    using Format = decltype(format);
-    const bool whole_blocks = problem.C % detail::kChannelsInTables<Format> == 0;
-    const int64_t units = detail::units_of_tables<Format>(problem), rounds = (units + threads - 1) / threads;
-    const bool balanced = 8 * rounds * threads <= 9 * units;
-    return pays && wide && whole_blocks && balanced ? Way::tables : Way::windows;
-  });
+  const bool whole_blocks = with_format(
+      problem.type, [&](auto format) { return problem.C % detail::kChannelsInTables<decltype(format)> == 0; });
+  if (pooled->argmax || map == 0 || map > detail::kMostCells || !wide || !whole_blocks) return;
+  int64_t changes = 0;  // to RoIs of another image, for which tables are made as for another group
+  for (int64_t r = 1; r < problem.R; ++r) changes += rois[r].image != rois[r - 1].image;
+  Pooled by_tables{pooled->output, nullptr, Way::tables};
+  for (int64_t groups = (problem.R + detail::kRoisInGroup - 1) / detail::kRoisInGroup;; ++groups) {
+    if (cells < detail::kTimesCovered * (groups + changes) * map) return;
+    by_tables.groups = groups;
+    const int64_t units = forward_units(problem, by_tables), rounds = (units + threads - 1) / threads;
+    if (8 * rounds * threads <= 9 * units) break;
+  }
+  *pooled = by_tables;
 }
 
 // Does it pay to look for NaN in the maps before they are pooled? Where there is none, pooling is quicker; to look takes

@@ -12,12 +12,13 @@ enum class Way {
   blocks,   // block of channels by block, for maps and results with their channels first
 };
 
-// Where the results go. output: of the features' type. argmax: nullptr where it is not wanted, which is quicker. Both
-// (R, P_h, P_w, C), or (R, C, P_h, P_w) by way of blocks.
+// Where the results go, and by which way. output: of the features' type. argmax: nullptr where it is not wanted, which is
+// quicker. Both (R, P_h, P_w, C), or (R, C, P_h, P_w) by way of blocks. groups: of RoIs, by way of tables.
 struct Pooled {
   void* output;
   int32_t* argmax;
   Way way;
+  int64_t groups = 1;
 };
 
 namespace detail {

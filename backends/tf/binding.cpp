@@ -308,8 +308,8 @@ class RoiPoolOp : public RoiPoolKernel {
 
     const int64_t cells = frcnn::cells_under(problem, rois.data());
     const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
-    const frcnn::Way way = frcnn::way_of(problem, rois.data(), cells, with_argmax_, threads);
-    const frcnn::Pooled results{output->data(), with_argmax_ ? argmax->flat<int32_t>().data() : nullptr, way};
+    frcnn::Pooled results{output->data(), with_argmax_ ? argmax->flat<int32_t>().data() : nullptr, frcnn::Way::windows};
+    frcnn::choose_way(problem, rois.data(), cells, threads, &results);
     const bool plain = Plain(context, problem, input, cells);
     const double cycles = static_cast<double>(cells) * problem.C;
     Share(context, frcnn::forward_units(problem, results), cycles, [&](int64_t begin, int64_t end) {

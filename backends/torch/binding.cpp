@@ -139,10 +139,9 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, const Tensor& boxes, int
   const Tensor features = last ? input : in_blocks(problem, input.contiguous());
   const int64_t cells = frcnn::cells_under(problem, rois.data());
   const bool no_nan = plain(problem, features, cells);
-  const frcnn::Way way =
-      last ? frcnn::way_of(problem, rois.data(), cells, with_argmax, at::get_num_threads()) : frcnn::Way::blocks;
-  const frcnn::Pooled pooled{output.mutable_data_ptr(), with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr,
-                             way};
+  frcnn::Pooled pooled{output.mutable_data_ptr(), with_argmax ? argmax.mutable_data_ptr<int32_t>() : nullptr,
+                       frcnn::Way::blocks};
+  if (last) frcnn::choose_way(problem, rois.data(), cells, at::get_num_threads(), &pooled);
   const int64_t units = frcnn::forward_units(problem, pooled);
   const int64_t elements_in_unit = (cells * problem.C + output.numel()) / units;
   at::parallel_for(0, units, std::max<int64_t>(1, kGrain / (1 + elements_in_unit)), [&](int64_t begin, int64_t end) {

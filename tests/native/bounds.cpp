@@ -88,7 +88,7 @@ static void run(const Problem& problem) {
     for (const bool plain : {true, false}) {
       for (int32_t* const argmax : {static_cast<int32_t*>(nullptr), places}) {
         if (way == frcnn::Way::tables && (argmax || C * size % frcnn::detail::kBytesOfACell != 0)) continue;
-        const frcnn::Pooled results{output.data.get(), argmax, way};
+        const frcnn::Pooled results{output.data.get(), argmax, way, 2};
         const void* const maps = (way == frcnn::Way::blocks ? blocks : features).data.get();
         const int64_t units = frcnn::forward_units(problem, results);
         frcnn::forward(problem, rois.data(), maps, plain, results, 0, units / 2);

@@ -1,6 +1,6 @@
 // RoI pooling from tables gives the bits of pooling sub-window by sub-window: pools drawn problems both ways, in pieces
-// of any size, and compares. Values tie, are signed zeros, NaN, infinite and subnormal; RoIs are many
-// enough for several groups, of images in any order or of none, and leave the map. Prints how many were compared.
+// of any size, and compares. Values tie, are signed zeros, NaN, infinite and subnormal; RoIs are in several groups, of
+// images in any order or of none, and leave the map. Prints how many were compared.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -57,7 +57,7 @@ static void compare(const Problem& problem) {
   const auto pooled = static_cast<size_t>(problem.R * problem.P_h * problem.P_w * problem.C);
   std::vector<Stored> by_windows(pooled, Stored(1)), by_tables(pooled, Stored(2));
   const auto pool = [&](Way way, std::vector<Stored>& output, int64_t largest_piece) {
-    const frcnn::Pooled results{output.data(), nullptr, way};
+    const frcnn::Pooled results{output.data(), nullptr, way, 1 + below(4)};
     const int64_t units = frcnn::forward_units(problem, results);
     for (int64_t unit = 0; unit < units;) {
       const int64_t end = std::min(units, unit + 1 + below(largest_piece));
@@ -75,19 +75,41 @@ static void compare(const Problem& problem) {
   std::exit(1);
 }
 
+static frcnn::Pooled chosen(const Problem& problem, const std::vector<frcnn::Roi>& rois, int64_t threads) {
+  frcnn::Pooled pooled{nullptr, nullptr, Way::blocks};
+  frcnn::choose_way(problem, rois.data(), frcnn::cells_under(problem, rois.data()), threads, &pooled);
+  return pooled;
+}
+
 // Tables of no cell are no way, and memory of no byte comes back as any other.
 static void try_an_empty_map() {
   const Problem empty{Type::float32, Profile::exact, 1, 0, 7, 512, 1, 1, 1};
-  const frcnn::Roi roi{0, 0, 0, 1, 1, false};
-  if (frcnn::way_of(empty, &roi, frcnn::cells_under(empty, &roi), false, 2) != Way::windows) std::exit(2);
+  if (chosen(empty, {{0, 0, 0, 1, 1, false}}, 2).way != Way::windows) std::exit(2);
   frcnn::KeptBlocks blocks;
   const auto first = blocks.take(0);
   blocks.give_back(first);
   if (blocks.take(0).data != first.data) std::exit(3);
 }
 
+// Two thousand RoIs of 512 channels are pooled from tables by few threads and by many, none of which has an eighth more
+// to do than the mean; a hundred are for no number of threads.
+static void try_numbers_of_threads() {
+  const Problem many{Type::float32, Profile::exact, 1, 38, 57, 512, 2000, 7, 7};
+  Problem few = many;
+  few.R = 100;
+  const std::vector<frcnn::Roi> rois(2000, {0, 2, 3, 15, 15, false});
+  for (const int64_t threads : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48}) {
+    const frcnn::Pooled pooled = chosen(many, rois, threads);
+    if (pooled.way != Way::tables || (threads <= 4 && pooled.groups != 1)) std::exit(4);
+    const int64_t units = frcnn::forward_units(many, pooled), most = (units + threads - 1) / threads;
+    if (8 * most * threads > 9 * units) std::exit(5);
+    if (chosen(few, rois, threads).way != Way::windows) std::exit(6);
+  }
+}
+
 int main() {
   try_an_empty_map();
+  try_numbers_of_threads();
   int compared = 0;
   for (int round = 0; round < 120; ++round) {
     for (const Type type : {Type::float16, Type::bfloat16, Type::float32, Type::float64}) {

@@ -179,19 +179,20 @@ def test_gradients_flow_through_a_half_layer_under_autocast(profile):
     assert layer.weight.grad.abs().sum() > 0
 
 
-@pytest.fixture
-def one_thread():
-    """So that blocks of channels, which are few, go round among the threads whatever the machine has."""
+@pytest.fixture(params=[1, 6])
+def threads(request):
+    """One, and more than there are blocks of channels, whatever the machine has: RoIs are then put in groups."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(request.param)
     yield
     torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("threads")
 @profiles
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(("rows", "height", "width"), [(300, 5, 9), (4100, 3, 4), (900, 4, 40)])
-def test_many_boxes_are_pooled_without_argmax_as_with_it(one_thread, profile, dtype, rows, height, width):
+def test_many_boxes_are_pooled_without_argmax_as_with_it(profile, dtype, rows, height, width):
     """Without it they are pooled from tables of maxima; some of these cannot be pooled at all."""
     random = np.random.default_rng(0)
     values = random.choice([0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan], (3, 256, height, width))
