@@ -42,7 +42,9 @@ def _timing(benchmark: str, help: str) -> None:
     @bench.command(benchmark, help=f"{help}\n\nWrites OUT.json and OUT.md.")
     @click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
     @click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
-    @click.option("--library", "libraries", multiple=True, help="Of this Python; more than once.  [default: all]")
+    @click.option(
+        "--library", "libraries", multiple=True, help="One of ours or a peer; more than once.  [default: all]"
+    )
     @click.option("--peer", "peers", type=_Peer(), multiple=True, help="A library, and the Python that has it.")
     @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
     @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -101,11 +103,12 @@ def _run(
 
     console = Console(stderr=True)
     own = importlib.import_module(f"frcnn.benchmarks.{benchmark.replace('-', '_')}")
-    for given, known in ((cases, own.CASES), (modes, own.MODES), (libraries, own.HERE)):
+    there = dict.fromkeys((COPY, *own.HERE), sys.executable) | dict(peers)
+    for given, known in ((cases, own.CASES), (modes, own.MODES), (libraries, [name for name in there if name != COPY])):
         if unknown := [name for name in given if name not in known]:
             raise click.UsageError(f"{unknown[0]!r} is none of {', '.join(known)}")
     axes = own.GROWTH if growth else {"": [own.CASES[name] for name in cases or own.DEFAULT]}
-    pythons = dict.fromkeys((COPY, *(libraries or own.HERE)), sys.executable) | dict(peers)
+    pythons = {name: there[name] for name in (COPY, *libraries)} if libraries else there
     if growth and cases_in_turn:
         raise click.UsageError("--growth has too many cases to hold them side by side, as --cases-in-turn does")
     able = {COPY, *(own.ON_CUDA if device == "cuda" else (*own.HERE, *own.PEERS))}

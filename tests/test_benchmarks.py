@@ -134,9 +134,26 @@ def test_a_worker_that_does_not_start_or_dies_is_named_with_its_last_words(tmp_p
 
 def test_a_peer_whose_python_is_not_there_ends_with_a_sentence(tmp_path):
     words = ("bench", "roi-pool", "--peer", "torchvision=nopython", "--out", str(tmp_path / "found"))
-    result = CliRunner().invoke(main, [*words, "--library", "frcnn-torch"])
+    result = CliRunner().invoke(main, [*words, "--library", "torchvision"])
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("Error: worker torchvision does not start: nopython is no Python")
+
+
+def test_libraries_that_are_named_are_all_that_take_part_and_peers_may_be_among_them(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(measure, "measure", lambda pythons, *_: asked.append(pythons) or sys.exit())
+    words = ("bench", "roi-pool", "--peer", "torchvision=one", "--peer", "opencv=two", "--out", str(tmp_path / "found"))
+    for named in ((), ("frcnn-tf",), ("opencv", "frcnn-torch")):
+        CliRunner().invoke(main, [*words, *(word for name in named for word in ("--library", name))])
+    assert [list(pythons) for pythons in asked] == [
+        ["copy", "frcnn-torch", "frcnn-tf", "torchvision", "opencv"],
+        ["copy", "frcnn-tf"],
+        ["copy", "opencv", "frcnn-torch"],
+    ]
+    assert asked[2]["opencv"] == "two"
+    refused = CliRunner().invoke(main, [*words, "--library", "mxnet"])
+    assert refused.exit_code == 2
+    assert "'mxnet' is none of frcnn-torch, frcnn-tf, torchvision, opencv" in refused.stderr
 
 
 @pytest.mark.parametrize(
