@@ -47,7 +47,10 @@ def boxes_for(
             raise ProposalsError(f"{file} has boxes of photograph {min(again)}, as a file before it has; leave one out")
         stored |= more
     for split in splits:
-        found |= of_split(split, stored)
+        try:
+            found |= of_split(split, stored)
+        except ProposalsError as error:
+            raise ProposalsError(f"{' and '.join(map(str, files))}: {error}") from error
     return found, " and ".join(f"{file.name}, sha256 {report.file_digest(file)}" for file in files)
 
 
