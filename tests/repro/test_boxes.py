@@ -83,6 +83,6 @@ def test_where_there_is_none_of_that_mode_they_are_made(splits, making):
 
 def test_a_file_that_lacks_a_photograph_is_refused_and_nothing_is_made_in_its_place(splits, tmp_path, making):
     write_npz(tmp_path / "selective_search_fast.npz", {"train_000001": BESIDE})
-    with pytest.raises(ProposalsError, match=r"selective_search_fast\.npz: photograph train_000002 of MadeUp train has"):
+    with pytest.raises(ProposalsError, match=r"_fast\.npz: photograph train_000002 of MadeUp train has no"):
         boxes.boxes_for(splits, "fast")
     assert making == []
