@@ -29,6 +29,11 @@ def processor(info: Path = Path("/proc/cpuinfo")) -> str:
     return ", ".join([told.get("model name", "unknown"), *generation])
 
 
+def processors() -> int:
+    """How many this process may use: a container or `taskset` may give it fewer than the machine has."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
+
+
 def peak_memory() -> int | None:
     """Bytes that this process has held at most; None where the system does not tell."""
     try:

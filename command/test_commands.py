@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import twice, with_proposals, with_svd
+from frcnn.repro_help import let_threads_sleep, twice, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
@@ -50,6 +50,8 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
 
     With --svd fc6=1024 --svd fc7=256 it is tested twice: as it is, and into OUT/svd with these layers cut.
     """
+    let_threads_sleep()
+
     from rich.console import Console
 
     from frcnn.backends import UnavailableBackend, load
@@ -72,7 +74,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
             operators: Any = load(backend)
             cut = model.compressed(trained.network, trained.arrays, ranks, operators.truncated_svd)
         where = (voc_root, year or YEARS[asked.data], name or asked.test_set)
-        split = read_split(*where, classes=trained.classes, bad=bad)
+        split = read_split(*where, classes=trained.classes, bad=bad, check_images=bad == "skip")
         for photograph, reason in split.skipped:
             click.echo(f"left out: {photograph}: {reason}", err=True)
         boxes, source = boxes_for([split], asked.proposals, proposals, console)
@@ -104,6 +106,8 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
 
     Proposals are selective search's, and the scale is that of the recipe of the training.
     """
+    let_threads_sleep()
+
     from rich.console import Console
 
     if again := twice([image.stem for image in images]):
@@ -125,17 +129,18 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
     import numpy as np
 
     from frcnn.repro import model, pictures, testing
-    from frcnn.repro.recipe import Recipe
     from frcnn.repro.selective_search import boxes_of
     from frcnn.repro.voc import Photograph, Split
 
     trained = model.read_model(checkpoint)
-    recipe = Recipe(**trained.state["recipe"])
+    recipe = trained.recipe
     pixels, photographs = {}, []
     for path in images:
-        picture = cv2.imread(str(path))
+        stored = np.frombuffer(path.read_bytes(), np.uint8)
+        # imread would take half a picture for whole; imdecode raises on an empty file, and returns None on half of one.
+        picture = cv2.imdecode(stored, cv2.IMREAD_COLOR) if stored.size else None
         if picture is None:
-            raise click.ClickException(f"{path} is no picture that OpenCV reads")
+            raise click.ClickException(f"{path} is no picture that OpenCV reads, or its end is missing")
         height, width = picture.shape[:2]
         photographs.append(Photograph(path.stem, path, width, height, ()))
         pixels[path.stem] = picture

@@ -11,7 +11,6 @@ Source: the paper, sections 4.1 and 5.2 (the scale); the original's lib/utils/bl
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 
 from frcnn import reference
 from frcnn.conformance import vgg16
+from frcnn.whole_file import whole_file
 
 SHORTER_SIDE, LONGEST_SIDE = 600, 1000
 # Blue, green, red: the mean that the published ImageNet weights were trained with. The original's own differs by 1.
@@ -145,21 +145,14 @@ def _compute_missing(photographs: Sequence[_Photograph], weights: Path, progress
 
 
 def _store(photograph: _Photograph, weights: dict[str, np.ndarray]) -> None:
-    """Compute a map and store it, whole or not at all, since several processes may share the cache."""
+    """Compute a map and store it; several processes may share the cache."""
     image, scale = resized(decoded(photograph.jpeg))
     boxes = photograph.boxes * scale
     rois = np.column_stack([np.zeros(len(boxes)), boxes]).astype(np.float32)
     features = vgg16.conv5_3(image, weights)[None]
     photograph.cached.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=photograph.cached.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            # 95 % of conv5_3 is zero: a tenth of the size.
-            np.savez_compressed(file, image_id=photograph.image_id, features=features, rois=rois, image_scale=scale)
-        os.replace(temporary, photograph.cached)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(photograph.cached) as file:  # 95 % of conv5_3 is zero: a tenth of the size
+        np.savez_compressed(file, image_id=photograph.image_id, features=features, rois=rois, image_scale=scale)
 
 
 def year_folder(voc_root: Path) -> Path:

@@ -61,11 +61,6 @@ def arguments(run: Run, *files: str) -> list[str]:
     ]
 
 
-def processes() -> int:
-    """How many a run of the suite may have: those of the processors that this process may use."""
-    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
-
-
 def pytest_addoption(parser):
     parser.addoption("--frcnn-run", help="the Run, as JSON")
     parser.addoption("--frcnn-plan", help="write the tests that were collected, with their clauses, to this file")

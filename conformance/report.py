@@ -8,7 +8,6 @@ import hashlib
 import importlib.metadata
 import importlib.resources
 import json
-import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ import jsonschema
 import frcnn
 from frcnn import spec
 from frcnn.machine import commit, machine
+from frcnn.whole_file import whole_file
 
 FORMAT = 1
 OUTCOMES = ("passed", "failed", "crashed", "missing", "skipped")
@@ -155,9 +155,8 @@ def report_id(lines) -> str:
 
 def write(path: Path, lines) -> None:
     """All lines at once or none: a report is never half there."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def read(path: Path) -> tuple[dict, list[dict], dict]:

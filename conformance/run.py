@@ -20,7 +20,8 @@ from frcnn.backends import UnavailableBackend
 from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
 from frcnn.conformance.mutants import examination
-from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run, arguments, processes
+from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run, arguments
+from frcnn.machine import processors
 
 DEFAULT_BACKENDS = {"cpu": ("reference", "torch", "torch-triton", "tf"), "cuda": ("torch", "torch-triton")}
 PHOTOGRAPHS = 20
@@ -145,7 +146,7 @@ def _hold(asked, plan, described, seed, out, console):
     with tempfile.TemporaryDirectory() as folder:
         asked = replace(asked, results=str(Path(folder) / "results.jsonl"))
         command = pytest_command(asked, seed)
-        workers = min(processes(), 8)
+        workers = min(processors(), 8)
         with (out / f"{file_name(described['name'])}.log").open("w") as log:
             distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
             # Every worker's threads wait asleep: spinning, they would take the processors that the others need.

@@ -5,13 +5,13 @@ anything. Arrays come back bit for bit; whole numbers of any size do too, as a g
 """
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
+
+from frcnn.whole_file import whole_file
 
 STATE = "frcnn-state"
 # Those that both safetensors and NumPy itself have.
@@ -51,7 +51,8 @@ def save(path, arrays, state):
     if not isinstance(state, dict) or json.loads(text) != state:
         raise CheckpointError(f"{path} cannot hold the state: JSON has dicts with names for keys, and lists, alone")
     try:
-        _write(path, safetensors_numpy.save(whole, {STATE: text}))
+        with whole_file(path) as file:
+            file.write(safetensors_numpy.save(whole, {STATE: text}))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -78,19 +79,6 @@ def load(path):
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} has a state that is no dict: {state!r}")
     return arrays, state
-
-
-def _write(path, data):
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or the name may outlive the content in a power cut
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _listed(names):

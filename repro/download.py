@@ -20,6 +20,8 @@ from pathlib import Path, PurePosixPath
 import pooch
 import requests
 
+from frcnn.whole_file import whole_file
+
 DEVKIT = "VOCdevkit"  # what every archive unpacks to
 _STAGING = ".unpacking-"
 RECORDS = ".unpacked"  # in the devkit: one file for each archive that is in it whole
@@ -111,9 +113,8 @@ def fetch(archive: Archive, root: Path, progress: Progress) -> Fetched:
         path = _downloaded(archive, root / "archives", progress)
         _unpack(path, root)
         found = {"url": archive.url, "sha256": pooch.file_hash(str(path)), "verified": archive.sha256 is not None}
-        partial = record.with_suffix(".part")
-        partial.write_text(json.dumps(found) + "\n", encoding="ascii")
-        os.replace(partial, record)
+        with whole_file(record) as file:
+            file.write(json.dumps(found).encode() + b"\n")
     return Fetched(root / DEVKIT, found["sha256"], found["verified"])
 
 

@@ -93,7 +93,7 @@ def _npz(path):
     if not weights:
         raise ValueError(f"{path} holds no weights: their names end in /w and /b, as conv1_1/w")
     if mean is not None:
-        if mean.shape != (3,) or mean.dtype.kind != "f" or not np.isfinite(mean).all():
+        if mean.shape != (3,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
             raise ValueError(f"{path} has a mean that is not three numbers, blue, green, red: {mean}")
         return weights, tuple(mean.tolist())
     for first, known in (("conv1_1/w", VGG_MEAN), ("fire2/conv1x1_1/w", SQUEEZENET_MEAN)):

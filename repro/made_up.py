@@ -9,6 +9,7 @@ than `DIFFICULT` of it is. Pixels are stored without loss (PNG), so that they do
 from __future__ import annotations
 
 import colorsys
+import errno
 import hashlib
 import json
 import math
@@ -154,8 +155,11 @@ def _same(folder: Path, made_of: dict) -> Path:
         found = json.loads((folder / "made_up.json").read_text(encoding="ascii"))
     except (OSError, ValueError):
         found = None
-    if found != made_of:
-        raise MadeUpError(f"{folder} was made otherwise ({found}, not {made_of}); delete it or give another root")
+    if not isinstance(found, dict):
+        raise MadeUpError(f"{folder} does not say how it was made; delete it or give another root")
+    if other := [name for name in made_of if found.get(name) != made_of[name]]:
+        was, now = (", ".join(f"{name} {one.get(name)}" for name in other) for one in (found, made_of))
+        raise MadeUpError(f"{folder} was made with {was}, not {now}; ask for that, delete it or give another root")
     return folder
 
 
@@ -255,7 +259,7 @@ def _write_image(
     pixels, objects = scene(generator, size, classes)
     path = folder / "JPEGImages" / f"{image_id}.png"
     if not cv2.imwrite(str(path), pixels):
-        raise OSError(f"OpenCV cannot write {path}")
+        raise OSError(errno.EIO, "OpenCV cannot write the picture", str(path))
     annotation = ElementTree.Element("annotation")
     _add(annotation, folder=f"VOC{YEAR}", filename=path.name)
     _add(ElementTree.SubElement(annotation, "size"), width=size[1], height=size[0], depth=3)

@@ -17,6 +17,7 @@ from frcnn import reference
 from frcnn.repro import checkpoint
 from frcnn.repro.layers import FC
 from frcnn.repro.network import Network, read_network
+from frcnn.repro.recipe import Recipe
 
 
 class TestingError(ValueError):
@@ -29,12 +30,13 @@ class TestingError(ValueError):
 class Model:
     """A trained network: the mean is that of its training, and its regressor predicts plain targets.
 
-    state: what the checkpoint says of its run.
+    recipe: of its training. state: what the checkpoint says of its run.
     """
 
     network: Network
     arrays: dict[str, np.ndarray]
     classes: tuple[str, ...]
+    recipe: Recipe
     state: dict[str, Any]
 
 
@@ -42,13 +44,23 @@ def read_model(path: Path) -> Model:
     """A training run's checkpoint. Raises CheckpointError for a file that is none, TestingError for one of others."""
     arrays, state = checkpoint.load(path)
     try:
-        network = read_network(state["recipe"]["network"])
+        recipe = _recipe(path, state["recipe"])
         classes, mean = tuple(state["classes"]), tuple(state["mean"])
         means, stds = (np.array(state[name], np.float64) for name in ("target_means", "target_stds"))
     except KeyError as error:
         raise TestingError(f"{path} says nothing of {error}, as a checkpoint of `frcnn train` does") from None
-    network = dataclasses.replace(network, mean=mean)
-    return Model(network, plain_parameters(network, len(classes), arrays, (means, stds)), classes, state)
+    network = dataclasses.replace(read_network(recipe.network), mean=mean)
+    return Model(network, plain_parameters(network, len(classes), arrays, (means, stds)), classes, recipe, state)
+
+
+def _recipe(path: Path, fields: Any) -> Recipe:
+    if not isinstance(fields, dict):
+        raise TestingError(f"{path} has a recipe that is no dict: {fields!r}")
+    if other := sorted(fields.keys() ^ {one.name for one in dataclasses.fields(Recipe)}):
+        raise TestingError(
+            f"{path} is of another version of frcnn: this one's recipes have other fields, {', '.join(other)}"
+        )
+    return Recipe(**fields)
 
 
 def plain_parameters(

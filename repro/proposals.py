@@ -6,8 +6,6 @@ stored, in the order in which the algorithm gave them. A box may come more than 
 Source: rbgirshick/fast-rcnn, lib/datasets/pascal_voc.py:128-147 (the .mat files).
 """
 
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ import numpy as np
 
 from frcnn.repro.npz import why
 from frcnn.repro.voc import Split
+from frcnn.whole_file import whole_file
 
 Proposals = dict[str, np.ndarray]
 
@@ -56,7 +55,10 @@ def read_npz(path: Path) -> Proposals:
         )
     if boxes.dtype.kind not in "iuf":
         raise ProposalsError(f"{path} must have boxes that are numbers, but they are {boxes.dtype}")
-    names = [name.decode() if isinstance(name, bytes) else name for name in ids.tolist()]
+    try:
+        names = [name.decode() if isinstance(name, bytes) else name for name in ids.tolist()]
+    except UnicodeDecodeError as error:
+        raise ProposalsError(f"{path} must have ids in UTF-8, but has {error.object!r}") from None
     boxes = boxes.astype(np.float32)
     return _by_name(path, names, [boxes[a:b] for a, b in pairwise(offsets.tolist())])
 
@@ -153,14 +155,8 @@ def check_boxes(where: str, boxes: np.ndarray, width: int, height: int) -> None:
 def write_whole(path: Path, **arrays: np.ndarray) -> None:
     """Write an .npz whole or not at all, whoever else writes it at the same time; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def stored_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
@@ -188,11 +184,12 @@ def _cells(path: Path) -> tuple[list, list[str] | None]:
     from scipy.io.matlab import MatReadError
 
     try:
-        stored = loadmat(path, variable_names=["boxes", "images"])
+        with open(path, "rb") as file:  # or a file that is not there is said in scipy's words
+            stored = loadmat(file, variable_names=["boxes", "images"])
     except NotImplementedError:
         raise ProposalsError(f"{path} is a MATLAB 7.3 file; save it with `save(..., '-v7')`") from None
     except (*_UNREADABLE, TypeError, MatReadError) as error:
-        raise ProposalsError(f"{path} must be a MATLAB file, but cannot be read: {error}") from None
+        raise ProposalsError(f"{path} must be a MATLAB file, but cannot be read: {why(error)}") from None
     if "boxes" not in stored or stored["boxes"].dtype != object:
         raise ProposalsError(f"{path} must have a cell array `boxes`; is it a file of proposals?")
     boxes = list(stored["boxes"].ravel())

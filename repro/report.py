@@ -10,7 +10,6 @@ import html
 import importlib.metadata
 import importlib.resources
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from frcnn.machine import commit, machine
 from frcnn.reference.evaluation import METHODS
 from frcnn.repro.results import per_cent
 from frcnn.repro.testing import PARTS
+from frcnn.whole_file import whole_file
 
 FORMAT = 1
 TIMES = ("started", "finished", "seconds")
@@ -309,9 +309,8 @@ def now():
 
 
 def _write(path, text):
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def _listed(names):

@@ -8,7 +8,6 @@ out/report.jsonl, .md, .html  see report.py
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from frcnn.backends import UnavailableBackend, load
+from frcnn.machine import processors
 from frcnn.repro import made_up, report, training, voc
 from frcnn.repro.boxes import boxes_for
 from frcnn.repro.loss_curve import loss_curve
@@ -101,6 +101,14 @@ def chosen_tier(tier, devices):
 def check(request):
     """Raises a ValueError that says what of a request cannot be done, before anything of it is."""
     check_ranks(read_network(request.recipe.network), request.ranks)
+    written = request.out / "report.jsonl"
+    if request.resume and written.exists():
+        there = [line["backend"] for line in report.runs_of(report.read(written))]
+        if dropped := [backend for backend in there if backend not in request.devices]:
+            raise ValueError(
+                f"{written} is of {' and '.join(dropped)} too, which the new one would no longer be; ask for "
+                f"{' '.join(f'--backend {backend}' for backend in there)}, or give another --out"
+            )
     for backend, device in request.devices.items():
         training.check(
             request.recipe,
@@ -183,7 +191,7 @@ def _one(request, backend, device, beginning, test, proposals, facts, console):
         device=device,
         precision=request.precision,
         resume=request.resume,
-        threads=max((os.cpu_count() or 1) - 1, 1) if device == "cuda" else 1,  # a GPU waits for one alone
+        threads=max(processors() - 1, 1) if device == "cuda" else 1,  # a GPU waits for one alone
         console=console,
     )
     if ended.interrupted:

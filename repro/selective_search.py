@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 
 from frcnn import cache as caches
+from frcnn.machine import processors
 from frcnn.repro.proposals import Proposals, ProposalsError, check_boxes, stored_arrays, write_whole
 from frcnn.repro.voc import Photograph, Split, read_image
 
@@ -68,7 +69,7 @@ def selective_search(
     kept = [cache / f"{_key(photograph.path, mode)}.npz" for photograph in split.photographs]
     missing = {file: photograph for file, photograph in zip(kept, split.photographs, strict=True) if not file.exists()}
     if missing:
-        _fill(list(missing.items()), mode, min(workers or os.cpu_count() or 1, len(missing)), progress)
+        _fill(list(missing.items()), mode, min(workers or processors(), len(missing)), progress)
     found = {}
     for photograph, file in zip(split.photographs, kept, strict=True):
         boxes = _kept_boxes(file)

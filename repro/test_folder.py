@@ -35,7 +35,7 @@ def setting_of(model: Model, recipe: Recipe, split: Split, ranks: Mapping[str, i
     tested_on = {"year": split.year, "set": split.name, "photographs": len(split.photographs)}
     return {
         "network": model.network.name,
-        "data": data_in_words(model.state["recipe"]["data"], trained_on, tested_on),
+        "data": data_in_words(model.recipe.data, trained_on, tested_on),
         "train_year": trained_on["year"],
         "train_set": trained_on["set"],
         "test_year": split.year,
@@ -53,7 +53,7 @@ def setting_of(model: Model, recipe: Recipe, split: Split, ranks: Mapping[str, i
 def reasons_of(model: Model, recipe: Recipe, setting: Mapping[str, Any], source: str) -> list[str]:
     """Why a test's figures are not comparable with the paper's. source: in words, where its proposals are from."""
     sources = [model.state.get("trained_on", UNKNOWN)["proposals"], source]
-    return not_comparable(setting, Recipe(**model.state["recipe"]), recipe, sources)
+    return not_comparable(setting, model.recipe, recipe, sources)
 
 
 def cut(ranks: Mapping[str, int]) -> list[str]:

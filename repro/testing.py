@@ -5,7 +5,7 @@ from the plain proposals and clipped to the photograph; then, class by class ove
 image, a limit over the whole set, and non-maximum suppression last (clauses detect-steps.*).
 
 R RoIs of one photograph; K object classes, K1 = K + 1 with the background, class 0. Boxes are (x1, y1, x2, y2),
-zero-based inclusive pixels of the photograph as stored. Source: section 2.4; rbgirshick/fast-rcnn,
+zero-based inclusive pixels of the photograph as stored. Source: sections 2.4 and 3; rbgirshick/fast-rcnn,
 lib/fast_rcnn/test.py.
 
 The last of these is `detect` of the framework that ran the network: for a class of 2,510 images with 100 boxes each it
@@ -26,7 +26,7 @@ from scipy.special import softmax
 
 from frcnn import reference
 from frcnn.backends import load
-from frcnn.reference import clip_boxes, decode_boxes, project_rois, select_scale
+from frcnn.reference import clip_boxes, decode_boxes, pad_images, project_rois, select_scale
 from frcnn.repro.minibatch import check_sizes, network_image, network_rois
 from frcnn.repro.model import TestingError
 from frcnn.repro.network import Network
@@ -161,7 +161,8 @@ def _network_output(
 
     Third come the boxes (R, 4) that the deltas are to be decoded from. The network sees RoIs that pool the same once.
     In "exact" those are the RoIs on the same cells of the map, and each keeps its own box. In "caffe-2015" they are
-    those that are equal once rounded to sixteenths, half to even; the first's pooling and box stand for all.
+    those that are equal once rounded to sixteenths, half to even; the first's pooling and box stand for all. In "exact"
+    each scale's image is one of its own; in "caffe-2015" all are one input, padded to the largest of them.
     """
     outputs: list[tuple[np.ndarray, ...]] = []
     with clock("reading"):
@@ -169,7 +170,9 @@ def _network_output(
             network_image(pixels, np.asarray(mean), side, recipe.test_longest_side) for side in recipe.test_short_sides
         ]
         chosen = select_scale(plain, np.array([scale for _, scale in levels]))
-    for level, (image, scale) in enumerate(levels):
+        images = [image for image, _ in levels]
+        inputs = pad_images(images) if recipe.profile == "caffe-2015" else [pad_images([image])[0] for image in images]
+    for level, (_, scale) in enumerate(levels):
         rows = np.flatnonzero(chosen == level)
         if not len(rows):
             continue
@@ -180,7 +183,7 @@ def _network_output(
         again = again.reshape(-1)
         rois = rois[first]
         with clock("trunk"):
-            features = tester.trunk(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            features = tester.trunk(inputs[level])
         with clock("head"):
             chunks = [
                 tester.head(features, rois[start : start + ROIS_AT_ONCE]) for start in range(0, len(rois), ROIS_AT_ONCE)

@@ -4,13 +4,20 @@ import os
 
 import tensorflow as tf
 
-from frcnn.backends.tf import multi_task_loss, sgd_step
+from frcnn.backends.tf import library, multi_task_loss, sgd_step
+from frcnn.machine import processors
 from frcnn.repro import tf_network
-from frcnn.repro.tf_network import check_device
 from frcnn.repro.updates import learning, options_of
 
 PRECISIONS = ("float32",)  # TF32 is a GPU's, and there is no RoI pooling on one in TensorFlow
 DEVICE = "/CPU:0"
+
+
+def check(device, precision):
+    """Raises ValueError for a device or a precision that there is not."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} in TensorFlow, got {precision!r}")
+    tf_network.check_device(device)
 
 
 class Trainer:
@@ -21,13 +28,12 @@ class Trainer:
     arrays: name -> array of every parameter, all float32 or all float64, which is what is computed in; and
     "velocity/<name>" where there is one already.
     device: "cpu", the one that frcnn's operators for TensorFlow have. precision: "float32" (or what the arrays are).
-    Raises ValueError for another device or precision.
+    Raises ValueError as `check` does.
     """
 
     def __init__(self, network, recipe, arrays, *, device="cpu", precision="float32"):
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} in TensorFlow, got {precision!r}")
-        check_device(device)
+        check(device, precision)
+        library.load()  # compiles, if nobody has yet: no iteration's time is to have it
         self.network, self.recipe, self.precision = network, recipe, precision
         with tf.device(DEVICE):
             given = {name: arrays[name] for name in network.shapes(1)}
@@ -77,7 +83,7 @@ class Trainer:
 
     def made_by(self):
         """What bits depend on."""
-        threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or processors()
         return {
             "framework": f"tensorflow {tf.__version__}",
             "device": DEVICE,

@@ -4,12 +4,20 @@ import os
 
 import torch
 
-from frcnn.backends.torch import multi_task_loss, sgd_step
+from frcnn.backends.torch import cpu, multi_task_loss, sgd_step
 from frcnn.repro import torch_network
-from frcnn.repro.torch_network import check_device
 from frcnn.repro.updates import learning, options_of
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
+def check(device, precision):
+    """Raises ValueError for a device that is not there, or a precision that there is not on it."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} in torch, got {precision!r}")
+    torch_network.check_device(device)
+    if precision == "tf32" and device == "cpu":
+        raise ValueError("precision tf32 is a GPU's: on a CPU it would change nothing, so take float32")
 
 
 class Trainer:
@@ -20,13 +28,13 @@ class Trainer:
     arrays: name -> array of every parameter, all float32 or all float64, which is what is computed in; and
     "velocity/<name>" where there is one already.
     precision: "float32" (or what the arrays are); on a GPU also "tf32", products of 10 bits, or "bfloat16", autocast.
-    Raises ValueError for another precision, or a device that is not there.
+    Raises ValueError as `check` does.
     """
 
     def __init__(self, network, recipe, arrays, *, device="cpu", precision="float32"):
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-        check_device(device)
+        check(device, precision)
+        if device == "cpu":
+            cpu.load()  # compiles, if nobody has yet: no iteration's time is to have it
         self.network, self.recipe, self.device, self.precision = network, recipe, torch.device(device), precision
         # cuDNN's convolutions are in TF32 unless told otherwise.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

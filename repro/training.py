@@ -248,7 +248,7 @@ class _Loop:
         else:
             return
         raise Diverged(
-            f"{what}; its minibatch is in {self.folder.save_batch(batch)}, and the last checkpoint is from before. "
+            f"{what}; its minibatch is in {self.folder.save_batch(batch)}. "
             "A lower learning_rate or a longer warm_up may help"
         )
 
@@ -311,10 +311,8 @@ def trainer_module(backend, precision="float32", device="cpu"):
         module = importlib.import_module(TRAINERS[backend])
     except ModuleNotFoundError as error:
         raise RunError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
-    if precision not in module.PRECISIONS:
-        raise RunError(f"backend {backend} trains in {', '.join(module.PRECISIONS)}, not in {precision}")
     try:
-        module.check_device(device)
+        module.check(device, precision)
     except ValueError as error:
         raise RunError(str(error)) from error
     return module
@@ -373,12 +371,14 @@ def _check_same(path, state, facts):
         was = state["recipe"].get(name)
         if name not in FREE | {"source"} and was != value:
             raise RunError(f"{path} was begun with {name} {was!r}, not {value!r}; give another folder to a new run")
+    if state.get("weights_sha256", "unknown") != facts["weights_sha256"]:  # before the mean, which comes with them
+        was, now = (
+            f"{one.get('weights', 'unknown')} (sha256 {one.get('weights_sha256', 'unknown')})" for one in (state, facts)
+        )
+        raise RunError(f"{path} was begun with other weights, {was}, not {now}; give another folder to a new run")
     for name in ("classes", "data", "mean"):
         if state[name] != facts[name]:
             raise RunError(f"{path} was begun on other data ({name} differ); give another folder to a new run")
-    if state.get("weights_sha256", "unknown") != facts["weights_sha256"]:
-        was, now = (f"{one['weights']} (sha256 {one.get('weights_sha256', 'unknown')})" for one in (state, facts))
-        raise RunError(f"{path} was begun with other weights, {was}, not {now}; give another folder to a new run")
 
 
 def _remark(console, state, facts, start):

@@ -15,13 +15,14 @@ TOOLS = {
     *("numpy", "hypothesis", "pytest", "rich", "tabulate", "jsonschema", "ml_dtypes", "cv2"),
     *("markdown_it", "defusedxml"),
 }
+COMMON = ("frcnn.cache", "frcnn.machine", "frcnn.whole_file")
 
 # folder -> (frcnn packages it may import, third-party packages it may import)
 RULES = {
     "spec": ((), set()),
     "reference": (("frcnn.reference",), {"numpy"}),
     "conformance": (
-        ("frcnn.conformance", "frcnn.reference", "frcnn.spec", "frcnn.backends", "frcnn.cache", "frcnn.machine"),
+        ("frcnn.conformance", "frcnn.reference", "frcnn.spec", "frcnn.backends", *COMMON),
         TOOLS,
     ),
     "backends/native": (("frcnn.backends", "frcnn.cache"), {"filelock"}),
@@ -29,7 +30,7 @@ RULES = {
     "backends/tf": (("frcnn.backends", "frcnn.cache"), {"numpy", "ml_dtypes", "tensorflow"}),
     "backends": (("frcnn.backends", "frcnn.reference"), {"numpy"}),
     "repro": (
-        ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", "frcnn.cache", "frcnn.machine"),
+        ("frcnn.repro", "frcnn.reference", "frcnn.backends", "frcnn.spec", *COMMON),
         LIBRARIES | FRAMEWORKS,
     ),
     "benchmarks": (("frcnn.benchmarks", "frcnn.machine"), {"numpy", "rich", "tabulate", "matplotlib"}),

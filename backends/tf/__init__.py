@@ -1,6 +1,7 @@
 """frcnn on TensorFlow: `roi_pool`, channels last, eagerly and in tf.function.
 
-Importing this package imports no TensorFlow and compiles nothing; the first use of `roi_pool` does.
+Importing this package imports no TensorFlow and compiles nothing; the first use of `roi_pool` does. A process that only
+loads a saved model which pools calls `frcnn.backends.tf.library.load()` before `tf.saved_model.load`.
 """
 
 import importlib

@@ -5,7 +5,8 @@ columns 4k .. 4k + 3. TensorFlow's own arithmetic passes the clauses, eagerly an
 tf.clip_by_value and tf.maximum are not used: they do not say which zero they give for -0 and 0 (box-clip.kept).
 
 What is known without running raises ValueError or TypeError; what is not, tf.errors.InvalidArgumentError. Both name the
-argument. `validate=False` leaves out the second kind, but for shapes.
+argument. `validate=False` leaves out the second kind, but for shapes. XLA (jit_compile=True) has no op for the second
+kind's sentences, "StringFormat", and compiles what does without them.
 """
 
 import numpy as np

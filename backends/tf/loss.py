@@ -67,7 +67,9 @@ def _log_loss(scores, labels, profile):
         p_u = tf.where(p_u < FLT_MIN, tf.constant(FLT_MIN, scores.dtype), p_u)  # NaN is not less, and stays
         return -tf.math.log(p_u), lambda upstream: (p - true) * upstream[:, None]
 
-    return clamped(scores)
+    # XLA leaves assertions out and gathers the nearest class's: what `exact` says by NaN is said here too.
+    lawful = (labels >= 0) & (labels < tf.cast(tf.shape(scores)[1], labels.dtype))
+    return tf.where(lawful, clamped(scores), tf.constant(float("nan"), scores.dtype))
 
 
 def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="exact"):

@@ -39,6 +39,8 @@ def roi_pool(
     Returns (R, P_h, P_w, C) of input's type.
     Raises ValueError or TypeError naming the argument for what is known without running; for what is not, such as the
     values in boxes, tf.errors.InvalidArgumentError naming the first offending row.
+    A Keras layer under the policy mixed_float16 casts what it is called with, boxes too, and half a float32 does not
+    hold corners beyond 2,048: give it autocast=False. A saved model with this op is loaded after `library.load()`.
     Source: the paper, section 2.1; its gradient is Eq. 4. Clauses: all of spec/roi-pool.md.
 
     >>> input = tf.reshape(tf.range(16.0), (1, 4, 4, 1))

@@ -19,7 +19,7 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
         None for a fresh one. Fresh memory takes longer than pooling does.
 
     Returns (R, C, P_h, P_w) of input's type; differentiable in input any number of times, not in boxes, in
-    torch.autograd's reverse mode: forward mode raises NotImplementedError, and torch.func's transforms are refused.
+    torch.autograd's reverse mode: forward mode raises NotImplementedError, and torch.func's derivatives are refused.
     Autocast changes nothing: the result has the type of input. On CUDA, torch.use_deterministic_algorithms makes
     backward repeatable bitwise; on the CPU it always is.
     Raises ValueError or TypeError naming the argument and the first offending row.

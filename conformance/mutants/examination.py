@@ -22,8 +22,9 @@ from tabulate import tabulate
 
 from frcnn.conformance import report
 from frcnn.conformance.mutants import Mutant, mutants
-from frcnn.conformance.plugin import EXAMPLES, Run, arguments, processes
+from frcnn.conformance.plugin import EXAMPLES, Run, arguments
 from frcnn.conformance.subject import Nonconforming
+from frcnn.machine import processors
 
 EFFORT = "quick"
 
@@ -42,7 +43,7 @@ def examine(clauses: tuple[str, ...], plan: list[dict], out: Path, console: Cons
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # A fresh interpreter each: nothing that pytest or Hypothesis keeps in this one may reach the mutants' tests.
     with (
-        ProcessPoolExecutor(processes(), mp_context=multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(processors(), mp_context=multiprocessing.get_context("spawn")) as pool,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("mutants", total=len(asked))

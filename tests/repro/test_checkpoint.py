@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from frcnn.repro import checkpoint
 from frcnn.repro.checkpoint import DTYPES, STATE, CheckpointError, load, save
 
 
@@ -76,7 +75,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(path, mon
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
         save(path, {"a": np.ones(3)}, {"iteration": 2})
     assert load(path)[1] == {"iteration": 1}

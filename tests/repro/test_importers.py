@@ -63,6 +63,8 @@ class TestNpz:
     def test_a_mean_in_the_file_goes_with_the_weights(self, tmp_path):
         np.savez(tmp_path / "w.npz", **{"conv1_1/w": np.zeros(4), "mean": np.array([1.0, 2.0, 3.0])})
         assert read_weights(tmp_path / "w.npz")[1] == (1.0, 2.0, 3.0)
+        np.savez(tmp_path / "w.npz", **{"conv1_1/w": np.zeros(4), "mean": np.array([104, 117, 123])})
+        assert read_weights(tmp_path / "w.npz")[1] == (104, 117, 123)
 
     @pytest.mark.parametrize(
         ("arrays", "message"),

@@ -116,7 +116,7 @@ def test_a_set_that_is_there_is_left_as_it_is(written):
 
 
 def test_a_set_that_was_made_otherwise_is_never_overwritten(written):
-    with pytest.raises(MadeUpError, match=r"VOCMadeUp was made otherwise .* delete it or give another root"):
+    with pytest.raises(MadeUpError, match=r"VOCMadeUp was made with seed 7, not seed 8; .* another root"):
         write_devkit(written, seed=8, train=40, val=10)
 
 

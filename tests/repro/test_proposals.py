@@ -101,6 +101,12 @@ def test_a_file_that_is_missing_cut_short_or_no_npz_is_refused_by_name(tmp_path)
             read_npz(tmp_path / name)
 
 
+def test_ids_that_are_no_utf_8_are_refused_by_name(tmp_path):
+    np.savez(tmp_path / "odd.npz", ids=np.array([b"\xff"]), offsets=np.array([0, 0]), boxes=np.empty((0, 4)))
+    with pytest.raises(ProposalsError, match=r"odd\.npz must have ids in UTF-8, but has b'\\xff'"):
+        read_npz(tmp_path / "odd.npz")
+
+
 # The original's MATLAB files
 
 
@@ -144,7 +150,7 @@ def test_a_matlab_file_that_is_not_of_proposals_is_refused_by_name(tmp_path):
     # What MATLAB 7.3 puts first: version 2.0, in the machine's order
     (tmp_path / "newer.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
     for name, sentence in {
-        "absent": "cannot be read",
+        "absent": "cannot be read: .*No such file or directory",
         "other": "cell array `boxes`",
         "plain": "cell array `boxes`",
         "columns": r"numbers \(R, 4\)",

@@ -91,6 +91,13 @@ def test_a_run_goes_on_where_asked_and_else_leaves_what_is_there_alone(done):
     assert figures(own.out) == before
 
 
+def test_going_on_with_one_backend_does_not_drop_the_other_from_the_report(done, monkeypatch):
+    own, _ = done
+    monkeypatch.setattr(run.report, "runs_of", lambda _: [{"backend": "torch"}, {"backend": "tf"}])
+    with pytest.raises(ValueError, match=r"report\.jsonl is of tf too, .* --backend torch --backend tf"):
+        run.check(dataclasses.replace(own, resume=True))
+
+
 def test_a_mean_below_the_recipe_s_goal_is_a_failure_with_a_report(tmp_path):
     footer = run.run(request(tmp_path / "low", small(goal_map=0.99)))
     assert (footer["verdict"], footer["missed"]) == ("failed", ["torch"])
@@ -196,8 +203,11 @@ def test_a_request_that_is_wrong_is_refused_before_anything_is_made(tmp_path):
     for words, said in (
         (("--svd", "fc8=3"), "fc8 is no fully connected layer of I; those are fc6"),
         (("--svd", "fc6=100000"), "singular values; 100000 cannot be kept"),
-        (("--precision", "bfloat16", "--backend", "tf"), "backend tf trains in float32, not in bfloat16"),
-        (("--precision", "tf32", "--backend", "tf"), "backend tf trains in float32, not in tf32"),
+        (
+            ("--precision", "bfloat16", "--backend", "tf"),
+            "must be one of float32 in TensorFlow, got 'bfloat16'",
+        ),
+        (("--precision", "tf32"), "precision tf32 is a GPU's"),
         (("--weights", tmp_path / "nowhere.npz"), "there is no file"),
         (("--weights", tmp_path), "must end in one of .npz, .pth, .h5, .caffemodel"),
     ):

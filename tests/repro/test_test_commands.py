@@ -1,6 +1,7 @@
 """`frcnn test` and `frcnn detect`, as they are typed."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import cv2
@@ -111,6 +112,44 @@ def test_a_device_that_there_is_not_ends_test_and_detect_with_a_sentence(trained
         result = typed(*command, "--backend", backend, "--device", "cuda", "--out", tmp_path / "out")
         assert (result.exit_code, said in result.stderr) == (1, True), result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photograph_that_ends_early_is_left_out_where_skipping_is_asked_for_and_never_drawn_on(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "copy")
+    own = tmp_path / "copy"
+    half = own / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000002.png"
+    half.write_bytes(half.read_bytes()[:-2000])
+    words = ["test", own / "run.safetensors", "instant", *options(own), "--out", tmp_path / "out"]
+    result = typed(*words, "--bad", "skip")
+    assert result.exit_code == 0, result.output
+    assert "left out: val_000002: " in result.stderr
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["photographs"] == 2
+    result = typed("detect", half, "--checkpoint", own / "run.safetensors", "--out", tmp_path / "drawn")
+    assert result.exit_code == 1
+    assert "val_000002.png is no picture that OpenCV reads, or its end is missing" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda recipe: recipe.pop("warm_up"),
+            "another version of frcnn: this one's recipes have other fields, warm_up",
+        ),
+        (lambda recipe: recipe.update(temperature=1), "other fields, temperature"),
+        (lambda recipe: recipe.update(network="X"), "X"),
+    ],
+)
+def test_a_checkpoint_with_another_recipe_ends_with_a_sentence_and_nothing_is_tested(trained, tmp_path, change, said):
+    arrays, state = checkpoint.load(trained / "run.safetensors")
+    change(state["recipe"])
+    checkpoint.save(tmp_path / "other.safetensors", arrays, state)
+    for words in (
+        ("test", tmp_path / "other.safetensors", "instant", *options(trained)),
+        ("detect", trained / "boxes.npz", "--checkpoint", tmp_path / "other.safetensors"),
+    ):
+        result = typed(*words, "--out", tmp_path / "out")
+        assert (result.exit_code, said in " ".join(result.stderr.split())) == (1, True), result.output
 
 
 def test_a_least_score_that_is_no_number_from_0_to_1_is_refused(trained, tmp_path):

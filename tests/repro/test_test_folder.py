@@ -23,7 +23,7 @@ def model(recipe, **changes):
     state = {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "iteration": recipe.iterations}
     state |= {"weights": "ImageNet, all layers but cls_score and bbox_pred", "trained_on": TRAINED_ON}
     state |= {"made_by": {"precision": "float32"}} | changes
-    return Model(read_network("L"), {}, ("cat",), state)
+    return Model(read_network("L"), {}, ("cat",), recipe, state)
 
 
 def split(count, year="2007", name="test"):

@@ -1,6 +1,7 @@
 """Testing with a network whose answers are known, and with a small one."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -154,6 +155,29 @@ def test_each_box_is_looked_at_in_the_scale_in_which_its_area_is_nearest_to_224_
     assert found.by_class["a"][:2, 2:].tolist() == [list(HERE), list(NOWHERE)]
 
 
+@pytest.mark.parametrize("profile", ["exact", "caffe-2015"])
+def test_scales_are_images_of_their_own_but_one_padded_input_in_the_original(profile):
+    class Trunk(Answers):
+        def __init__(self):
+            super().__init__(1, {})
+            self.images = []
+
+        def trunk(self, image):
+            self.images.append(image)
+            return 0, image.shape[2] / WIDTH
+
+    sides = [16 * HEIGHT, 8 * HEIGHT]
+    own = recipe(profile=profile).changed(test_longest_side=16 * WIDTH, test_short_sides=sides)
+    boxes = {"p0": np.array([HERE, (0, 0, WIDTH - 1, HEIGHT - 1)], np.float32)}
+    tester, split = Trunk(), split_of(("a",), [])
+    testing.detect_with(tester, MEAN, 1.0, split, boxes, own, read=read)
+    larger, smaller = tester.images
+    assert larger.shape == (3, 16 * HEIGHT, 16 * WIDTH)
+    assert smaller.shape == ((3, 8 * HEIGHT, 8 * WIDTH) if profile == "exact" else larger.shape)
+    assert np.array_equal(np.flatnonzero(smaller[0].any(axis=1)), np.arange(8 * HEIGHT))
+    assert np.array_equal(np.flatnonzero(smaller[0].any(axis=0)), np.arange(8 * WIDTH))
+
+
 def test_many_rois_are_looked_at_in_parts_and_none_is_lost(monkeypatch):
     monkeypatch.setattr(testing, "ROIS_AT_ONCE", 2)
     split = split_of(("a",), [("a", HERE)])
@@ -173,7 +197,8 @@ def test_a_checkpoint_becomes_a_network_with_the_mean_of_its_training_that_predi
     network = read_network("I")
     arrays, _ = new_parameters(network, 2, np.random.default_rng(0))
     means, stds = np.arange(12.0).reshape(3, 4), np.arange(1.0, 13).reshape(3, 4)
-    state = {"recipe": {"network": "I"}, "classes": ["a", "b"], "mean": [1.0, 2.0, 3.0]}
+    recipe = json.loads(json.dumps(dataclasses.asdict(read_recipe("instant"))))
+    state = {"recipe": recipe, "classes": ["a", "b"], "mean": [1.0, 2.0, 3.0]}
     state |= {"target_means": means.tolist(), "target_stds": stds.tolist()}
     checkpoint.save(tmp_path / "1.safetensors", arrays | {"velocity/fc6/w": arrays["fc6/w"]}, state)
     found = model.read_model(tmp_path / "1.safetensors")
@@ -183,7 +208,7 @@ def test_a_checkpoint_becomes_a_network_with_the_mean_of_its_training_that_predi
     np.testing.assert_array_equal(found.arrays["bbox_pred/w"], expected[0])
     np.testing.assert_array_equal(found.arrays["bbox_pred/b"], expected[1])
     np.testing.assert_array_equal(found.arrays["fc6/w"], arrays["fc6/w"])
-    checkpoint.save(tmp_path / "2.safetensors", arrays, {"recipe": {"network": "I"}})
+    checkpoint.save(tmp_path / "2.safetensors", arrays, {"recipe": recipe})
     with pytest.raises(model.TestingError, match=r"2.safetensors says nothing of 'classes'"):
         model.read_model(tmp_path / "2.safetensors")
 

@@ -121,6 +121,24 @@ def test_the_help_says_of_precision_what_the_backends_take():
     assert alone == {"tf32", "bfloat16"}
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        ("train", "instant", "--weights", "absent.npz", "--out", "run"),
+        ("test", "absent.safetensors", "instant", "--voc-root", "kit", "--out", "run"),
+        ("detect", __file__, "--checkpoint", "absent.safetensors"),
+        ("repro", "voc07", "--tier", "instant", "--svd", "fc6=99999", "--out", "run"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_runs_a_network_has_openmp_s_threads_wait_asleep(ask, monkeypatch, tmp_path):
+    """One that spins beside a busy neighbour takes twenty times as long."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(main, ask)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
 def test_openmp_s_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     let_threads_sleep()

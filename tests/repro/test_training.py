@@ -261,6 +261,8 @@ def test_a_run_does_not_begin_over_another_and_does_not_go_on_as_another(alone, 
     with pytest.raises(RunError, match=r"was begun with other weights, none \(sha256 None\), not w\.npz"):
         training.train(recipe, dataclasses.replace(beginning, first=other), out, resume=True)
     beginning.minibatches.mean = beginning.minibatches.mean + 1
+    with pytest.raises(RunError, match="was begun with other weights"):  # which have a mean of their own
+        training.train(recipe, dataclasses.replace(beginning, first=other), out, resume=True)
     with pytest.raises(RunError, match=r"was begun on other data \(mean differ\)"):
         training.train(recipe, beginning, out, resume=True)
     with pytest.raises(RunError, match="has 60 iterations behind it, more than the 8 asked for"):
@@ -338,8 +340,14 @@ def test_an_unknown_backend_is_refused_by_name(root, tmp_path):
 
 
 def test_a_precision_that_a_backend_has_not_is_refused_before_the_run_s_folder_is_made(root, tmp_path):
-    with pytest.raises(RunError, match="backend torch trains in float32, tf32, bfloat16, not in float16"):
+    with pytest.raises(RunError, match="precision must be one of float32, tf32, bfloat16 in torch, got 'float16'"):
         run("torch", root, tmp_path / "run", 2, precision="float16")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tf32_on_a_cpu_would_be_float32_by_another_name_and_is_refused(root, tmp_path):
+    with pytest.raises(RunError, match="precision tf32 is a GPU's"):
+        run("torch", root, tmp_path / "run", 2, precision="tf32")
     assert not (tmp_path / "run").exists()
 
 
@@ -353,7 +361,7 @@ def test_bfloat16_is_an_option_and_another_computation(root):
     )
     assert half != full
     assert half == pytest.approx(full, rel=0.05)
-    with pytest.raises(ValueError, match="precision must be one of float32, tf32, bfloat16, got 'half'"):
+    with pytest.raises(ValueError, match="precision must be one of float32, tf32, bfloat16 in torch, got 'half'"):
         Trainer(NETWORK, recipe, arrays, precision="half")
 
 

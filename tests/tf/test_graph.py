@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from conformance_runs import run_suite
 from frcnn import reference
 from frcnn.backends.tf.boxes import iou
 from frcnn.backends.tf.greedy_nms import nms
+from frcnn.backends.tf.loss import multi_task_loss
 
 CLAUSES = (
     *("box-iou.extents", "box-iou.order", "box-iou.malformed", "box-clip.bounds", "box-flip.columns"),
@@ -42,3 +44,13 @@ def test_the_suite_passes_in_a_graph_as_it_does_eagerly(tmp_path, monkeypatch):
     bad = [(result["test"], result["reason"]) for result in report[1] if result["outcome"] not in ("passed", "skipped")]
     assert not bad, "\n".join(f"{test}: {reason}" for test, reason in bad)
     assert {id for id, outcome in report[2]["clauses"].items() if outcome == "passed"} >= set(CLAUSES)
+
+
+@pytest.mark.parametrize("profile", ["exact", "caffe-2015"])
+def test_xla_which_asserts_nothing_gives_nan_for_a_label_that_is_no_class(profile):
+    scores, deltas, targets = tf.ones((3, 4)), tf.zeros((3, 16)), tf.zeros((3, 4))
+    lost = tf.function(
+        lambda labels: multi_task_loss(scores, deltas, labels, targets, profile=profile), jit_compile=True
+    )
+    for labels, wrong in (([0, 3, 1], False), ([0, 9, 1], True), ([0, -1, 1], True)):
+        assert np.isnan(lost(tf.constant(labels))[0]) == wrong
