@@ -54,13 +54,13 @@ def conformance(backends, mutants, **options) -> None:
     """Hold backends to the spec, clause by clause; write a report for each.
 
     Exits with 0 where every required clause passed for each backend (with --mutants: where the clause that each mutant
-    violates failed it), 1 where not, 2 where the request was wrong.
+    violates failed it), 1 where not, 2 where the request was wrong or the suite was cut short, 130 after Ctrl-C.
     """
     from rich.console import Console
 
     from frcnn.backends import UnavailableBackend, UnknownBackend
     from frcnn.conformance.photographs import RealDataError
-    from frcnn.conformance.run import DEFAULT_BACKENDS, Request, UnknownClause, run, run_mutants
+    from frcnn.conformance.run import DEFAULT_BACKENDS, Request, SuiteEnded, UnknownClause, run, run_mutants
 
     if mutants and backends:
         raise click.UsageError("--mutants examines the suite, by backends of its own: leave --backend out")
@@ -74,8 +74,11 @@ def conformance(backends, mutants, **options) -> None:
         backends = backends or DEFAULT_BACKENDS[options["device"]]
         act = run_mutants if mutants else run
         conforming = act(Request(backends=backends, **options), Console())
-    except (UnknownBackend, UnavailableBackend, UnknownClause, RealDataError) as error:
+    except (UnknownBackend, UnavailableBackend, UnknownClause, RealDataError, SuiteEnded) as error:
         raise click.UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("stopped; of the backend in hand there is no report", err=True)
+        sys.exit(130)
     sys.exit(0 if conforming else 1)
 
 

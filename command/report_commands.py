@@ -44,7 +44,11 @@ def table(files, into) -> None:
     if into is None:
         click.echo(text)
     else:
-        into.write_text(summary.replaced(into.read_text(encoding="utf-8"), text), encoding="utf-8")
+        try:
+            page = summary.replaced(into.read_text(encoding="utf-8"), text)
+        except ValueError as error:
+            raise click.ClickException(f"{into}: {error}") from error
+        into.write_text(page, encoding="utf-8")
 
 
 @report.command()

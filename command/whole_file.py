@@ -17,14 +17,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with open(unfinished, "xb") as file:
-            try:
+        file = open(unfinished, "xb")
+        try:
+            with file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())  # or the name may outlive the content in a power cut
-            except BaseException:
-                unfinished.unlink()
-                raise
-        os.replace(unfinished, path)
+            os.replace(unfinished, path)
+        except BaseException:
+            unfinished.unlink()
+            raise
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

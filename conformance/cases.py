@@ -27,7 +27,7 @@ class Pooling:
 
     def __repr__(self):
         return (
-            f"Pooling(features={_shape_of(self.features)}, rois={self.rois.tolist()} {self.rois.dtype.name}, "
+            f"Pooling(features={_shape_of(self.features)}, rois={_rows_of(self.rois)}, "
             f"output_size={self.output_size}, spatial_scale={self.spatial_scale!r}, profile={self.profile!r}"
             f"{'' if self.with_argmax else ', with_argmax=False'})"
         )
@@ -45,8 +45,8 @@ class Pooling:
                 f"features = {literal(self.features)}",
                 f"rois = {literal(self.rois)}",
                 f"call = (features, rois, {self.output_size}, {self.spatial_scale!r})",
-                f"print(load({backend_name!r}).roi_pool(*call, {options}))",
-                f"print(load('reference').roi_pool(*call, {options}))",
+                f"print(repr(load({backend_name!r}).roi_pool(*call, {options})))",
+                f"print(repr(load('reference').roi_pool(*call, {options})))",
             )
         )
 
@@ -61,15 +61,24 @@ class Unpooling:
     features_shape: tuple[int, int, int, int]
     spatial_scale: float = 1.0
     profile: str = "exact"
+    deterministic: bool | None = None  # None: as the backend has it by default
 
     def __repr__(self):
         return (
-            f"Unpooling(grad_output={_shape_of(self.grad_output)}, rois={self.rois.tolist()} {self.rois.dtype.name}, "
-            f"features_shape={self.features_shape}, spatial_scale={self.spatial_scale!r}, profile={self.profile!r})"
+            f"Unpooling(grad_output={_shape_of(self.grad_output)}, rois={_rows_of(self.rois)}, "
+            f"features_shape={self.features_shape}, spatial_scale={self.spatial_scale!r}, profile={self.profile!r}"
+            f"{'' if self.deterministic is None else f', deterministic={self.deterministic}'})"
         )
+
+    def having(self, **changes):
+        """The same call with some arguments changed."""
+        return replace(self, **changes)
 
     def reproducer(self, backend_name):
         """Lines of Python that make this call again on the named backend and on the reference."""
+        options = f"profile={self.profile!r}"
+        if self.deterministic is not None:
+            options += f", deterministic={self.deterministic}"
         return "\n".join(
             (
                 *_PREAMBLE,
@@ -77,8 +86,8 @@ class Unpooling:
                 f"argmax = {literal(self.argmax)}",
                 f"rois = {literal(self.rois)}",
                 f"call = (grad_output, argmax, rois, {self.features_shape}, {self.spatial_scale!r})",
-                f"print(load({backend_name!r}).roi_pool_backward(*call, profile={self.profile!r}))",
-                f"print(load('reference').roi_pool_backward(*call, profile={self.profile!r}))",
+                f"print(repr(load({backend_name!r}).roi_pool_backward(*call, {options})))",
+                f"print(repr(load('reference').roi_pool_backward(*call, {options})))",
             )
         )
 
@@ -92,25 +101,21 @@ class Call:
     options: dict
 
     def __repr__(self):
-        said = [_shape_of(value) if isinstance(value, np.ndarray) else repr(value) for value in self.arguments]
-        said += [
-            f"{name}={_shape_of(value) if isinstance(value, np.ndarray) else repr(value)}"
-            for name, value in self.options.items()
-        ]
+        said = [_shape_of(value) for value in self.arguments]
+        said += [f"{name}={_shape_of(value)}" for name, value in self.options.items()]
         return f"{self.operator}({', '.join(said)})"
 
     def reproducer(self, backend_name):
         """Lines of Python that make this call again on the named backend and on the reference."""
-        said = [literal(value) if isinstance(value, np.ndarray) else repr(value) for value in self.arguments]
-        options = {n: literal(v) if isinstance(v, np.ndarray) else repr(v) for n, v in self.options.items()}
+        options = ", ".join(f"{name!r}: {literal(value)}" for name, value in self.options.items())
         return "\n".join(
             (
                 *_PREAMBLE,
                 "import frcnn.reference",
-                f"arguments = ({''.join(f'{value}, ' for value in said)})",
-                f"options = {{{', '.join(f'{name!r}: {value}' for name, value in options.items())}}}",
-                f"print(load({backend_name!r}).{self.operator}(*arguments, **options))",
-                f"print(frcnn.reference.{self.operator}(*arguments, **options))",
+                f"arguments = {literal(self.arguments)}",
+                f"options = {{{options}}}",
+                f"print(repr(load({backend_name!r}).{self.operator}(*arguments, **options)))",
+                f"print(repr(frcnn.reference.{self.operator}(*arguments, **options)))",
             )
         )
 
@@ -120,23 +125,52 @@ _PREAMBLE = (
     "import numpy as np",
     "from frcnn.backends import load",
     "nan, inf, bfloat16 = np.nan, np.inf, ml_dtypes.bfloat16",
-    "float16, float32, float64, int64 = np.float16, np.float32, np.float64, np.int64",
+    "np.set_printoptions(floatmode='unique', threshold=10**5)",
 )
 
 _LONGEST_LITERAL = 4096
 
 
-def literal(array):
-    """An array as the Python that makes it, exact to the bit but for NaN payloads; a long one as its description."""
-    if array.size > _LONGEST_LITERAL:
-        return f"...  # {_shape_of(array)}: too long to print"
-    if lies_channels_last(array):
-        return f"np.moveaxis({literal(np.ascontiguousarray(np.moveaxis(array, 1, -1)))}, -1, 1)"
-    wide = array if array.dtype.kind in "iub" else array.astype(np.float64)
-    return f"np.array({wide.tolist()}, {array.dtype.name}).reshape({array.shape})"
+class _TooLong(Exception):
+    """An array has more numbers than anyone pastes."""
+
+
+def written(case, backend_name):
+    """A call for a person, and the lines that make it again on the named backend and on the reference."""
+    try:
+        return f"{case!r}\nTo repeat it:\n\n{case.reproducer(backend_name)}"
+    except _TooLong as error:
+        return f"{case!r}\nNo lines repeat it, since {error} is too long to print; the test makes the call again."
+
+
+def literal(value):
+    """A value as the Python that makes it; an array exact to the bit, but for NaN payloads."""
+    if type(value) in (tuple, list):
+        inner = "".join(f"{literal(one)}, " for one in value)
+        return f"({inner})" if type(value) is tuple else f"[{inner}]"
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.size > _LONGEST_LITERAL:
+        raise _TooLong(_shape_of(value))
+    if lies_channels_last(value):
+        return f"np.moveaxis({literal(np.ascontiguousarray(np.moveaxis(value, 1, -1)))}, -1, 1)"
+    if value.dtype.name != "bfloat16" and value.dtype.kind not in "iubf":
+        return f"np.array({value.tolist()!r}, {value.dtype.name!r}).reshape({value.shape})"
+    wide = value if value.dtype.kind in "iub" else value.astype(np.float64)
+    name = "bfloat16" if value.dtype.name == "bfloat16" else repr(value.dtype.name)
+    return f"np.array({wide.tolist()}, {name}).reshape({value.shape})"
+
+
+def _rows_of(rois):
+    """A few RoIs number by number, many by their shape."""
+    if not isinstance(rois, np.ndarray) or len(rois) > 20:
+        return _shape_of(rois)
+    return f"{rois.tolist()} {rois.dtype.name}"
 
 
 def _shape_of(array):
+    if not isinstance(array, np.ndarray):
+        return repr(array)
     return f"{array.dtype.name}{list(array.shape)}{', channels last in memory' if lies_channels_last(array) else ''}"
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from frcnn import backends
 from frcnn.conformance.report import is_release, schema
 
+_MARK = "frcnn.conformance.describe: "  # a backend may print lines of its own, before and after
+
 
 def describe(name: str, device: str) -> dict:
     """{"name", "version", "executed"} of a backend, from a child process.
@@ -23,7 +25,8 @@ def describe(name: str, device: str) -> dict:
         [sys.executable, "-m", __name__, name, device], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     try:
-        answer = json.loads(child.stdout.splitlines()[-1])
+        said = [line.removeprefix(_MARK) for line in child.stdout.splitlines() if line.startswith(_MARK)]
+        answer = json.loads(said[-1])
     except (IndexError, json.JSONDecodeError):
         last = "".join(f"\n{line}" for line in child.stderr.splitlines()[-5:])
         ended = f"was killed by signal {-child.returncode}" if child.returncode < 0 else "ended its process"
@@ -40,7 +43,7 @@ def _main(name, device):
         _warm_up(backend)
     except (backends.UnknownBackend, backends.UnavailableBackend) as error:
         answer = {"kind": type(error).__name__, "error": str(error)}
-    print(json.dumps(answer))
+    print(f"\n{_MARK}{json.dumps(answer)}")
 
 
 def _said_of_itself(name, backend):

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from frcnn import backends
-from frcnn.conformance.subject import Subject
+from frcnn.conformance.report import DIED
+from frcnn.conformance.subject import Broken, Nonconforming, Subject
 from frcnn.reference.arguments import PROFILES
 
-# A reason holds the lines that repeat a failure; a call too long for that is described instead.
+# A reason holds the lines that repeat a failure. Of one that is longer the beginning is kept, without half a line.
 LONGEST_REASON = 100_000
+BEGINNING = 2_000
 
 OPERATORS = Path(__file__).parent / "operators"
 
@@ -163,8 +165,9 @@ def pytest_runtest_makereport(item, call):
         found |= {"examples": subject.examples, "worst_margin": subject.worst_margin, "facts": subject.facts}
         found["executed"] = subject.backend.executed
     if errors:
-        found["reason"] = "\n".join(str(error) for error in errors)[:LONGEST_REASON]
-        found["errors"] = sorted({type(error).__name__ for error in errors})
+        found["reason"] = "\n".join(_said(error, LONGEST_REASON // len(errors)) for error in errors)
+        raised = [error.__cause__ if isinstance(error, Broken) else error for error in errors]
+        found["errors"] = sorted({type(error).__name__ for error in raised})
         if all(isinstance(error, backends.Missing) for error in errors):
             found["outcome"], report.outcome, report.longrepr = (
                 "missing",
@@ -173,6 +176,13 @@ def pytest_runtest_makereport(item, call):
             )
     report.user_properties.append(("frcnn", found))
     return report
+
+
+def _said(error, most):
+    """Its sentence; its kind too where it is no word of ours, and may have no other."""
+    ours = isinstance(error, (Nonconforming, backends.Missing, pytest.skip.Exception))
+    text = str(error) if ours else f"{type(error).__name__}: {error}"
+    return text if len(text) <= most else f"{text[:BEGINNING]}...\n(of {len(text)} characters)"
 
 
 def single_errors(error) -> list[BaseException]:
@@ -193,7 +203,7 @@ class Recorder:
         if "frcnn" in properties and report.when != "call" and report.outcome == "passed":
             return
         # A worker that died leaves a report without properties.
-        found = properties.get("frcnn") or {"outcome": "crashed", "reason": "the process that ran the backend died"}
+        found = properties.get("frcnn") or {"outcome": "crashed", "reason": DIED}
         line = {"test": report.nodeid, **found, "seconds": round(report.duration, 3)}
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")

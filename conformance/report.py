@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
+from jsonschema.exceptions import best_match
 
 import frcnn
 from frcnn import spec
@@ -22,6 +23,7 @@ from frcnn.whole_file import whole_file
 FORMAT = 1
 OUTCOMES = ("passed", "failed", "crashed", "missing", "skipped")
 KILLS = "mutants.json"
+DIED = "the process that ran the backend died; the .log beside the report has what it said last"
 _TIMES = ("started", "finished", "seconds")
 
 
@@ -84,7 +86,7 @@ def header(run, described, plan, real, examined, seed, started) -> dict:
 def results(plan, lines) -> list[dict]:
     """One result a planned test, in the plan's order. A test that left no line was lost with its process: crashed."""
     by_test = {line["test"]: line for line in lines}
-    lost = {"outcome": "crashed", "reason": "the process that ran the backend died", "seconds": 0.0}
+    lost = {"outcome": "crashed", "reason": DIED, "seconds": 0.0}
     defaults: dict = {"errors": [], "examples": 0, "worst_margin": None, "executed": None, "facts": {}}
     return [{"kind": "result", **test, **defaults, **by_test.get(test["test"], lost)} for test in plan]
 
@@ -103,13 +105,25 @@ def footer(head, body) -> dict:
 
 
 def clause_outcomes(body) -> dict[str, str]:
-    """The outcome of every clause that a test names: the worst of its tests, `passed` only where one did pass."""
+    """The outcome of every clause that a test names: the worst of its tests, `passed` only where one did pass.
+
+    A test that is missing under profile caffe-2015 counts only where the clause has no other: a backend without that
+    profile does not lack the clauses.
+    """
     outcomes: dict[str, set[str]] = {}
     for result in body:
+        without_profile = result["profile"] == "caffe-2015" and result["outcome"] == "missing"
         for clause in result["clauses"]:
-            outcomes.setdefault(clause, set()).add(result["outcome"])
-    order = ("crashed", "failed", "missing", "passed", "skipped")
-    return {clause: next(o for o in order if o in found) for clause, found in sorted(outcomes.items())}
+            outcomes.setdefault(clause, set()).add("no profile" if without_profile else result["outcome"])
+    order = ("crashed", "failed", "missing", "passed", "skipped", "no profile")
+    worst = {clause: next(o for o in order if o in found) for clause, found in sorted(outcomes.items())}
+    return {clause: "missing" if outcome == "no profile" else outcome for clause, outcome in worst.items()}
+
+
+def lacks_caffe_2015(body) -> bool:
+    """Whether every test under profile caffe-2015 was missing, though what they ask for is there."""
+    outcomes = {result["outcome"] for result in body if result["profile"] == "caffe-2015"}
+    return outcomes == {"missing"} and any(result["outcome"] == "passed" for result in body)
 
 
 def lacking(body) -> list[str]:
@@ -129,12 +143,12 @@ def conforms(head, body) -> bool:
 def objections(head, body) -> dict[str, str]:
     """The clauses that stand against conforming, with their outcomes: failed or crashed, or required and not passed.
 
-    Required is every clause that was asked for, of the pages of which the backend has anything. Optional clauses and
-    the profile caffe-2015 may be missing, but nothing that is there may fail.
+    Required is every clause that was asked for, by its id or, without ids, of the pages of which the backend has
+    anything. Optional clauses and the profile caffe-2015 may be missing, but nothing that is there may fail.
     """
     found = {clause: o for clause, o in clause_outcomes(body).items() if o in ("failed", "crashed")}
     outcomes = clause_outcomes([result for result in body if result["profile"] != "caffe-2015"])
-    absent = lacking(body)
+    absent = () if head["clauses"] else lacking(body)
     for clause in spec.clauses().values():
         asked = not head["clauses"] or clause.id in head["clauses"]
         if asked and not clause.optional and clause.page not in absent and outcomes.get(clause.id) != "passed":
@@ -162,19 +176,27 @@ def write(path: Path, lines) -> None:
 def read(path: Path) -> tuple[dict, list[dict], dict]:
     """(header, results, footer) of a report that holds every invariant above. Raises InvalidReport, one kind each."""
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        texts = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
         raise Malformed(f"{path.name}: {error}") from error
+    lines = []
+    for number, text in enumerate(texts, 1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise Malformed(f"{path.name}:{number}: {'an empty line' if not text.strip() else error}") from error
     if not all(isinstance(line, dict) for line in lines):
         raise Malformed(f"{path.name}: each line must be an object")
     if len(lines) < 2 or lines[0].get("kind") != "header" or lines[-1].get("kind") != "footer":
         raise Truncated(f"{path.name} has no header or no footer")
-    validator = jsonschema.Draft202012Validator(schema())
+    kinds = {kind["properties"]["kind"]["const"]: jsonschema.Draft202012Validator(kind) for kind in schema()["oneOf"]}
     for number, line in enumerate(lines, 1):
-        try:
-            validator.validate(line)
-        except jsonschema.ValidationError as error:
-            raise Malformed(f"{path.name}:{number}: {error.message[:200]}") from error
+        if line.get("kind") not in kinds:
+            raise Malformed(
+                f"{path.name}:{number}: its kind must be one of {', '.join(kinds)}, got {line.get('kind')!r}"
+            )
+        if error := best_match(kinds[line["kind"]].iter_errors(line)):
+            raise Malformed(f"{path.name}:{number}: {error.json_path}: {error.message[:200]}")
     head, *body, foot = lines
     if len({r["test"] for r in body}) != len(body) or len(body) != head["planned"]:
         raise Incomplete(f"{path.name} has {len(body)} results for {head['planned']} planned tests")
@@ -186,6 +208,8 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
         raise OtherSpec(
             f"{path.name} is of spec {head['spec']}, whose clauses this frcnn, of {spec.VERSION}, cannot judge"
         )
+    if unknown := sorted({id for result in body for id in result["clauses"]} - spec.clauses().keys()):
+        raise OtherSpec(f"{path.name} names {unknown[0]}, which is no clause of this frcnn's spec")
     summed_up = footer(head, body)
     if wrong := [name for name in summed_up if name != "finished" and summed_up[name] != foot[name]]:
         raise Altered(f"{path.name}: its lines do not amount to the {' and the '.join(wrong)} of its footer")

@@ -13,6 +13,7 @@ from itertools import repeat
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frcnn import cache, spec
@@ -29,6 +30,10 @@ PHOTOGRAPHS = 20
 
 class UnknownClause(LookupError):
     """No clause of the spec has this id."""
+
+
+class SuiteEnded(RuntimeError):
+    """The process that runs the suite ended before the suite did."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,15 @@ def run(request: Request, console: Console) -> bool:
     """Hold each backend to the spec, write its report and the index, print the table; whether all conform.
 
     Raises before anything is written: UnknownClause, backends.UnknownBackend, backends.UnavailableBackend,
-    photographs.RealDataError.
+    photographs.RealDataError. Raises SuiteEnded where a run was cut short, of which there is no report.
     """
     _check_clauses(request.clauses)
     with console.status("loading the backends, and compiling on first use"), ThreadPoolExecutor() as pool:
         answers = pool.map(describe, request.backends, repeat(request.device))
         described = dict(zip(request.backends, answers, strict=True))  # one that was named twice runs once
-    names = [answer["name"] for answer in described.values()]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UnavailableBackend(f"two backends are called {twice!r}, and their reports would have one file")
+    files = [file_name(answer["name"]) for answer in described.values()]
+    if twice := next((name for name in files if files.count(name) > 1), None):
+        raise UnavailableBackend(f"the reports of two backends would both be {twice}.jsonl; give one another name")
     maps, real = _photographs(request, console)
     seed = _seed(request)
 
@@ -155,6 +160,10 @@ def _hold(asked, plan, described, seed, out, console):
                 [*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings
             )
             _watch(child, Path(asked.results), len(plan), described, console)
+        if child.returncode not in (0, 1):  # pytest's for a suite that ran to its end
+            raise SuiteEnded(
+                f"{described['name']}: the suite ended early, with {child.returncode}; {log.name} says why"
+            )
         results = Path(asked.results)
         lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     return lines
@@ -168,7 +177,7 @@ def pytest_command(asked, seed):
 def _watch(child, results, planned, described, console):
     """A progress line until the child ends; where the output is no terminal, one now and then."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    name = f"{described['name']} ({described['executed']})"
+    name = escape(f"{described['name']} ({described['executed']})")
     said = time.monotonic()
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,8 +1,11 @@
 """The backend under test, and the asserting. Every comparison of the suite is made here, bit for bit or within a bound.
 
-A failure says the clause's expectation with index, expected and got, and carries lines to paste that repeat it.
+A failure says the clause's expectation with index, expected and got, and carries lines to paste that repeat it. A
+backend is handed copies, and what it answers is copied: neither what it writes into its arguments nor a buffer that it
+uses again changes what is compared, or what the lines say.
 """
 
+import re
 import unittest
 from contextlib import suppress
 
@@ -11,13 +14,17 @@ import numpy as np
 from frcnn import reference
 from frcnn.backends import Missing
 from frcnn.conformance import naive, tolerance
-from frcnn.conformance.cases import Call, Pooling, Unpooling
+from frcnn.conformance.cases import Call, Pooling, Unpooling, written
 
 FORWARD = ("output", "argmax")  # what roi_pool gives
 
 
 class Nonconforming(AssertionError):
     """The backend's answer is not the spec's."""
+
+
+class Broken(Nonconforming):
+    """The backend gave no answer, and refused nothing either: it raised another error than ValueError or TypeError."""
 
 
 class NoOperator(Missing, unittest.SkipTest):
@@ -42,34 +49,55 @@ class Subject:
         self.examples = 0
         self.worst_margin = None
         self.facts = {}
+        self._case = self._handed = None  # the latest call, and the copies that the backend was handed
+        self._to_be_refused = False
 
     # calls
 
     def pool(self, case):
         """The backend's (output, argmax) for a Pooling."""
-        self.examples += 1
-        return self.backend.roi_pool(
-            case.features,
-            case.rois,
-            case.output_size,
-            case.spatial_scale,
-            profile=case.profile,
-            validate=case.validate,
-            with_argmax=case.with_argmax,
-        )
+        arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
+        options = {"profile": case.profile, "validate": case.validate, "with_argmax": case.with_argmax}
+        answer = self._called("roi_pool", arguments, options, case)
+        wanted = (np.ndarray, np.ndarray if case.with_argmax else np.ndarray | None)
+        if not (isinstance(answer, tuple) and len(answer) == 2 and all(map(isinstance, answer, wanted))):
+            self._fail(f"roi_pool must give a tuple of two arrays, output and argmax, got {_kind(answer)}", None, case)
+        return answer
 
-    def unpool(self, case, **options):
+    def unpool(self, case):
         """The backend's grad_features for an Unpooling."""
+        arguments = (case.grad_output, case.argmax, case.rois, case.features_shape, case.spatial_scale)
+        options = {"profile": case.profile}
+        if case.deterministic is not None:
+            options["deterministic"] = case.deterministic
+        answer = self._called("roi_pool_backward", arguments, options, case)
+        if not isinstance(answer, np.ndarray):
+            self._fail(f"roi_pool_backward must give an array, got {_kind(answer)}", None, case)
+        return answer
+
+    def call(self, operator, *arguments, **options):
+        """The backend's answer to any operator but RoI pooling: an array or a tuple of arrays."""
+        return self._called(operator, arguments, options, Call(operator, arguments, options))
+
+    def _called(self, operator, arguments, options, case):
+        method = getattr(self.backend, operator, None)
+        if method is None:
+            raise NoOperator(operator)
+        self._case, self._handed = case, _copied(arguments, copies := {})
+        options = {name: _copied(value, copies) for name, value in options.items()}
+        try:
+            answer = method(*self._handed, **options)
+        except Missing:
+            raise
+        except (Exception, SystemExit) as error:
+            self.examples += 1
+            if self._to_be_refused and isinstance(error, Exception):
+                raise
+            refused = isinstance(error, (ValueError, TypeError))
+            said = f"{'a lawful call was refused' if refused else 'the call ended'}, {type(error).__name__}: {error}"
+            self._fail(said, None, case, error)
         self.examples += 1
-        return self.backend.roi_pool_backward(
-            case.grad_output,
-            case.argmax,
-            case.rois,
-            case.features_shape,
-            case.spatial_scale,
-            profile=case.profile,
-            **options,
-        )
+        return _copied(answer, {})
 
     def expected(self, case):
         """What the spec says of a Pooling: (output, argmax), the latter whether or not it is asked for."""
@@ -83,7 +111,7 @@ class Subject:
     def check_forward(self, case, expected=None):
         """Output and argmax are bit for bit the spec's; the argmax is None where it is not asked for."""
         __tracebackhide__ = True
-        got = self._answered(lambda: self.pool(case), case)
+        got = self.pool(case)
         (output, argmax), (want_output, want_argmax) = got, expected or self.expected(case)
         self.require_same("output", want_output, output, case)
         if case.with_argmax:
@@ -92,10 +120,10 @@ class Subject:
             self._fail("argmax must be None where it is not asked for", argmax, case)
         return got
 
-    def check_backward(self, case, expected=None, **options):
+    def check_backward(self, case, expected=None):
         """Every cell's gradient is within the bound of clause roi-pool.backward-sum; a cell that none reaches is 0."""
         __tracebackhide__ = True
-        got = self._answered(lambda: self.unpool(case, **options), case)
+        got = self.unpool(case)
         total, bound = self.gradient_bound(case)
         if expected is not None:
             total = expected.astype(np.float64)
@@ -131,14 +159,6 @@ class Subject:
         total, sizes, terms = add_up(gradients), add_up(np.abs(gradients)), add_up(np.ones_like(gradients))
         return total, np.where(terms > 0, tolerance.sum_bound(terms, sizes, total, case.grad_output.dtype.name), 0.0)
 
-    def call(self, operator, *arguments, **options):
-        """The backend's answer to any operator but RoI pooling: an array or a tuple of arrays."""
-        self.examples += 1
-        method = getattr(self.backend, operator, None)
-        if method is None:
-            raise NoOperator(operator)
-        return method(*arguments, **options)
-
     def check(self, operator, *arguments, expected=None, bound=None, **options):
         """The answer is bit for bit the spec's, or, where bound is given, within it, array by array.
 
@@ -151,10 +171,11 @@ class Subject:
             formulation = naive.OPERATORS[operator] if self.is_reference else getattr(reference, operator)
             expected = formulation(*arguments, **options)
         case = Call(operator, arguments, options)
-        got = self._answered(lambda: self.call(operator, *arguments, **options), case)
-        expected, got, bounds = (as_tuple(value) for value in (expected, got, bound))
-        if len(got) != len(expected):
-            raise Nonconforming(f"{operator} gives {len(expected)} arrays, got {len(got)}")
+        answer = self.call(operator, *arguments, **options)
+        expected, got, bounds = (as_tuple(value) for value in (expected, answer, bound))
+        if len(got) != len(expected) or not all(isinstance(have, _ARRAY_OR_NUMBER) for have in got):
+            wanted = "an array" if len(expected) == 1 else f"a tuple of {len(expected)} arrays"
+            self._fail(f"{operator} must give {wanted}, got {_kind(answer)}", None, case)
         bounds = bounds * len(expected) if len(bounds) == 1 else bounds
         for number, (want, have, allowed) in enumerate(zip(expected, got, bounds, strict=True)):
             name = operator if len(expected) == 1 else f"{operator}'s result {number}"
@@ -165,6 +186,15 @@ class Subject:
             else:
                 self.require_close(name, np.asarray(want), np.asarray(have), allowed, case)
         return got[0] if len(got) == 1 else got
+
+    def check_untouched(self, operator, *arguments, **options):
+        """The call leaves every array that it is given as it was."""
+        __tracebackhide__ = True
+        case = Call(operator, arguments, options)
+        self.call(operator, *arguments, **options)
+        for number, (before, after) in enumerate(zip(arguments, self._handed, strict=True)):
+            if isinstance(before, np.ndarray):
+                self.require_same(f"argument {number} after the call", before, after, case)
 
     def require_close(self, name, expected, got, bound, case):
         """Equal shape, and each number within its bound; infinities and NaNs in the same places."""
@@ -190,23 +220,29 @@ class Subject:
             self.note_margin(float((error[allowed > 0] / allowed[allowed > 0]).max()))
 
     def check_refused(self, call, *names):
-        """The call raises ValueError or TypeError whose message holds one of the names."""
+        """The call raises ValueError or TypeError whose message holds one of the names, as a word of its own."""
         __tracebackhide__ = True
-        self.examples += 1
+        asked, self._to_be_refused = " or ".join(names), True
         try:
             call()
-        except (ValueError, TypeError) as error:
-            if not any(name in str(error) for name in names):
-                raise Nonconforming(f"the error must name {' or '.join(names)}, but says: {error}") from error
-        except (Missing, NameError):  # a program that is broken has refused nothing
+            error = None
+        except (Missing, NameError, Nonconforming):  # a program that is broken has refused nothing
             raise
-        except Exception as error:
-            kind = type(error).__name__
-            raise Nonconforming(
-                f"expected a ValueError or TypeError that names {names}, got {kind}: {error}"
-            ) from error
-        else:
-            raise Nonconforming(f"expected an error that names {' or '.join(names)}, got none")
+        except Exception as raised:
+            error = raised
+        finally:
+            self._to_be_refused = False
+        if error is None:
+            self._fail(f"expected an error that names {asked}, got none", None, self._case)
+        said = f"{type(error).__name__}: {error}"
+        if not isinstance(error, (ValueError, TypeError)):
+            self._fail(f"expected a ValueError or TypeError that names {asked}, got {said}", None, self._case)
+        if "unexpected keyword argument" in str(error):  # Python's, of a method that has no such parameter
+            self._fail(
+                f"expected an error that names {asked}, but the backend has no such option: {said}", None, self._case
+            )
+        if not any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error)) for name in names):
+            self._fail(f"the error must name {asked}, but says: {said}", None, self._case)
 
     def require_same(self, name, expected, got, case):
         """Equal shape, type and bits; a NaN equals any NaN."""
@@ -241,19 +277,35 @@ class Subject:
                     return smaller
         return None
 
-    def _answered(self, call, case):
-        """What the call gives; to refuse what is lawful is a wrong answer."""
-        __tracebackhide__ = True
-        try:
-            return call()
-        except (ValueError, TypeError) as error:
-            self._fail(f"a lawful call was refused: {error}", None, case)
+    def _fail(self, message, got, case, cause=None):
+        """Raise. case: None for a call that was not made here. cause: what the backend raised, if it did.
 
-    def _fail(self, message, got, case):
+        An error of a kind that refuses nothing makes the failure Broken.
+        """
         __tracebackhide__ = True
         if got is not None:
             message += f", got {got.dtype} {got.shape}"
-        raise Nonconforming(f"{message}\n{case!r}\nTo repeat it:\n\n{case.reproducer(self.loaded_as)}\n")
+        kind = Nonconforming if cause is None or isinstance(cause, (ValueError, TypeError)) else Broken
+        raise kind(message if case is None else f"{message}\n{written(case, self.loaded_as)}\n") from cause
+
+
+_ARRAY_OR_NUMBER = (np.ndarray, np.generic, int, float)
+
+
+def _kind(answer):
+    """What an answer is, where it is not what it should be: "a list of 2", "None"."""
+    if isinstance(answer, tuple):
+        return f"a tuple of {', '.join(type(one).__name__ for one in answer) or 'nothing'}"
+    return f"a {type(answer).__name__}" + (f" of {len(answer)}" if isinstance(answer, list) else "")
+
+
+def _copied(value, copies):
+    """Arrays copied as they lie in memory, in tuples and lists too. copies: of those that were; one stays one."""
+    if type(value) in (tuple, list):
+        return type(value)(_copied(one, copies) for one in value)
+    if not isinstance(value, np.ndarray):
+        return value
+    return copies.setdefault(id(value), value.copy(order="K"))
 
 
 def as_tuple(value):

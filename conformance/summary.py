@@ -3,7 +3,7 @@
 from tabulate import tabulate
 
 from frcnn import spec
-from frcnn.conformance.report import OUTCOMES, clause_outcomes, lacking, objections, scope
+from frcnn.conformance.report import OUTCOMES, clause_outcomes, lacking, lacks_caffe_2015, objections, scope
 
 
 def table(reports) -> str:
@@ -54,9 +54,7 @@ def replaced(page, text) -> str:
 
 def index(reports) -> str:
     """reports/index.md: verdicts, how each was run, the table, clause by backend, the suite examined, reasons."""
-    names = [head["backend"]["name"] for head, _, _ in reports]
-    if len(set(names)) < len(names):  # of one backend at several times
-        names = [f"{name} {foot['id'][:12]}" for name, (_, _, foot) in zip(names, reports, strict=True)]
+    names = _names(reports)
     clauses = [
         {
             "clause": id,
@@ -87,6 +85,14 @@ def index(reports) -> str:
     )
 
 
+def _names(reports):
+    """Of the backends; with the reports' ids where one backend has several."""
+    names = [head["backend"]["name"] for head, _, _ in reports]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{name} {foot['id'][:12]}" for name, (_, _, foot) in zip(names, reports, strict=True)]
+
+
 def _rows(reports):
     rows = []
     for head, body, _ in reports:
@@ -109,9 +115,9 @@ def _rows(reports):
 def _of_each(reports, sentences):
     """What sentences(head, body) says of each report: once where it is said of all, else after the names."""
     said: dict[str, list[str]] = {}
-    for head, body, _ in reports:
+    for name, (head, body, _) in zip(_names(reports), reports, strict=True):
         for sentence in sentences(head, body):
-            said.setdefault(sentence, []).append(head["backend"]["name"])
+            said.setdefault(sentence, []).append(name)
     return [line if len(names) == len(reports) else f"{', '.join(names)}: {line}" for line, names in said.items()]
 
 
@@ -176,7 +182,7 @@ def _facts(head, body):
 
 
 def _lacks(head, body):
-    """What the backend does not have: whole pages, then clauses of the others."""
+    """What the backend does not have: whole pages, the profile caffe-2015, then clauses of the other pages."""
     absent = lacking(body)
     single = [
         clause
@@ -184,7 +190,9 @@ def _lacks(head, body):
         if outcome == "missing" and spec.clauses()[clause].page not in absent
     ]
     pages = [f"no operator of {', '.join(absent)}"] if absent else []
-    return ["; ".join([*pages, *(f"no {clause}" for clause in single)])] if pages or single else []
+    profile = ["no profile caffe-2015"] if lacks_caffe_2015(body) else []
+    said = [*pages, *profile, *(f"no {clause}" for clause in single)]
+    return ["; ".join(said)] if said else []
 
 
 def _subsets(body):

@@ -97,10 +97,10 @@ def test_a_product_beyond_the_range_is_refused_with_its_row(subject, profile, va
     subject.check_refused(lambda: subject.pool(case), *(f"{name}[2]" for name in ROIS))
 
 
-@clause("roi-pool.error-coordinate")
+@clause("roi-pool.error-coordinate", "roi-pool.grid")
 @pytest.mark.parametrize("corner", [16777216.0, -16777216.0])
 def test_the_largest_coordinate_is_still_a_place(subject, profile, corner):
-    """2^24 itself is in range; extents near 2^25 times P must not overflow."""
+    """2^24 itself is in range; extents near 2^25 times P, which is 2^32 for 128 columns, must not overflow."""
     rows = [
         [0, corner, 0, 2, 2],
         [0, 0, corner, 2, 2],
@@ -108,7 +108,12 @@ def test_the_largest_coordinate_is_still_a_place(subject, profile, corner):
         [0, 0, 0, 2, corner],
         [0, -(2.0**24), 0, 2.0**24, 2],
     ]
-    subject.check_forward(GOOD.having(rois=np.array(rows, np.float32), output_size=(7, 63), profile=profile))
+    case = GOOD.having(rois=np.array(rows, np.float32), profile=profile)
+    subject.check_forward(case.having(output_size=(7, 63)))
+    # Of so long a RoI the map lies in the middle; of half of it at the end, where the product is largest.
+    ending = np.array([[0, -(2.0**24), 0, 2, 2], [0, 0, -(2.0**24), 2, 2], *rows[-1:]], np.float32)
+    for size in ((1, 128), (128, 1), (1, 256), (1, 300)):
+        subject.check_forward(case.having(rois=ending, output_size=size))
 
 
 @clause("roi-pool.error-image-index", "roi-pool.error-coordinate")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from frcnn.conformance import tolerance
-from frcnn.conformance.cases import DTYPES, Call
+from frcnn.conformance.cases import DTYPES
 
 clause = pytest.mark.clause
 
@@ -77,12 +77,10 @@ def test_infinities_and_nans_go_the_way_of_the_formula(subject, update, value, w
 def test_permuting_the_elements_permutes_the_result_and_no_argument_changes(subject, update, order):
     (*arrays, rate), options = update
     flat = [np.resize(array, 24) if array.size else np.zeros(24, array.dtype) for array in arrays]
-    results = subject.call("sgd_step", *(blob.copy() for blob in flat), rate, **options)
+    results = subject.call("sgd_step", *flat, rate, **options)
     shuffled = [blob[order] for blob in flat]
-    kept = [blob.copy() for blob in shuffled]
     subject.check("sgd_step", *shuffled, rate, expected=tuple(blob[order] for blob in results), **options)
-    for name, before, after in zip(("weights", "gradients", "velocity"), kept, shuffled, strict=True):
-        subject.require_same(name, before, after, Call("sgd_step", tuple(kept), options))
+    subject.check_untouched("sgd_step", *shuffled, rate, **options)
 
 
 @clause("sgd-step.dtype", "sgd-step.elementwise")

@@ -94,11 +94,9 @@ def test_the_second_layer_keeps_the_bias_and_no_argument_changes(subject, dtype,
     weights = data.draw(matrices(dtype))
     bias = data.draw(hnp.arrays(np.float64, len(weights), elements=st.sampled_from((0.0, -0.0, 0.1, np.inf, np.nan))))
     bias = bias.astype(DTYPES[dtype])
-    case = Call("truncated_svd", (weights.copy(), 1, bias.copy()), {})
-    subject.check("truncated_svd", weights, 1, bias, expected=(None, None, case.arguments[2]))
+    subject.check("truncated_svd", weights, 1, bias, expected=(None, None, bias))
     subject.check("truncated_svd", weights, 1, expected=(None, None, np.zeros(len(weights), DTYPES[dtype])))
-    for name, before, after in (("weights", case.arguments[0], weights), ("bias", case.arguments[2], bias)):
-        subject.require_same(f"the argument {name}", before, after, case)
+    subject.check_untouched("truncated_svd", weights, 1, bias)
 
 
 @clause("svd-layers.error-weights")

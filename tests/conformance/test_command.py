@@ -22,7 +22,10 @@ from frcnn.spec import clauses
         (["--backend", "reference", "--voc-root", "no/such/folder", "--weights", "w.npz"], "no/such/folder"),
         (["--backend", "next-to-nothing:"], "no backend is called"),
         (["--backend", ":Backend"], "Empty module name"),
-        (["--backend", "reference", "--backend", "faulty_backends:Namesake"], "two backends are called 'reference'"),
+        (
+            ["--backend", "reference", "--backend", "faulty_backends:Namesake"],
+            "the reports of two backends would both be reference.jsonl",
+        ),
         (["--backend", "faulty_backends:NextRelease"], "'main' is no version of a release"),
         (["--backend", "faulty_backends:Nameless"], "its name must be a text, got None"),
         (["--backend", "faulty_backends:RunsByMagic"], "executed must be one of numpy, native, cuda, interpreter"),

@@ -147,3 +147,59 @@ def test_a_run_of_optional_clauses_alone_can_pass(tmp_path):
     conforms, reports = run_suite(tmp_path, "reference", clauses=("voc-evaluation.difficult",))
     assert conforms
     assert reports[0][2]["verdict"] == "passed"
+
+
+def test_a_backend_without_the_other_profile_lacks_the_profile_and_no_clause(lines):
+    head, *body, _ = lines
+    without = [
+        {**one, "outcome": "missing", "reason": "profile caffe-2015"} if one["profile"] == "caffe-2015" else one
+        for one in body
+    ]
+    assert any(one["profile"] == "caffe-2015" for one in body)
+    foot = report.footer(head, without)
+    assert foot["verdict"] == "passed"
+    assert set(foot["clauses"].values()) == {"passed"}
+    said = summary.verdicts([(head, without, foot)])
+    assert "- no profile caffe-2015" in said
+    assert "no roi-pool" not in said
+
+
+def test_what_makes_a_line_malformed_is_named_with_the_line(tmp_path, lines):
+    machine = {name: value for name, value in lines[0]["machine"].items() if name != "processor"}
+    with pytest.raises(report.Malformed, match=r":1: \$\.machine: 'processor' is a required property"):
+        reread(tmp_path, [{**lines[0], "machine": machine}, *lines[1:]])
+    file = tmp_path / "report.jsonl"
+    report.write(file, lines)
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(report.Malformed, match=rf":{len(lines) + 1}: an empty line"):
+        report.read(file)
+
+
+def test_a_clause_that_this_spec_has_not_is_another_spec_s(tmp_path, lines):
+    body = [{**lines[1], "clauses": ["roi-pool.retired"]}, *lines[2:-1]]
+    foot = {**lines[-1], "id": report.report_id([lines[0], *body])}
+    with pytest.raises(report.OtherSpec, match=r"names roi-pool\.retired"):
+        reread(tmp_path, [lines[0], *body, foot])
+
+
+def test_a_page_that_was_asked_for_and_is_not_there_stands_against_the_backend(lines):
+    head, *body, _ = lines
+    absent = [{**one, "outcome": "missing"} for one in body]
+    assert report.objections(head, absent) == dict.fromkeys(head["clauses"], "missing")
+
+
+def test_two_reports_of_one_backend_are_told_apart_in_what_is_said_of_them(lines):
+    one, *body, foot = lines
+    other = {**one, "real": {"reason": "no real input: --weights was not given"}}
+    said = summary.verdicts([(one, body, foot), (other, body, {**foot, "id": "f" * 64})])
+    assert f"- reference {'f' * 12}: no real input: --weights was not given" in said
+
+
+def test_a_table_for_a_page_without_marks_ends_with_a_sentence(tmp_path, lines):
+    report.write(tmp_path / "report.jsonl", lines)
+    (tmp_path / "page.md").write_text("# A page")
+    answer = CliRunner().invoke(
+        main, ["report", "table", str(tmp_path / "report.jsonl"), "--into", str(tmp_path / "page.md")]
+    )
+    assert answer.exit_code == 1
+    assert "page.md: the page has no marks" in answer.stderr
