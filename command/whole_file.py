@@ -17,15 +17,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        file = open(unfinished, "xb")
         try:
-            with file:
+            with open(unfinished, "xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())  # or the name may outlive the content in a power cut
             os.replace(unfinished, path)
         except BaseException:
-            unfinished.unlink()
+            unfinished.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -293,7 +293,7 @@ _ARRAY_OR_NUMBER = (np.ndarray, np.generic, int, float)
 
 
 def _kind(answer):
-    """What an answer is, where it is not what it should be: "a list of 2", "None"."""
+    """What an answer is, where it is not what it should be: "a list of 2", "a NoneType"."""
     if isinstance(answer, tuple):
         return f"a tuple of {', '.join(type(one).__name__ for one in answer) or 'nothing'}"
     return f"a {type(answer).__name__}" + (f" of {len(answer)}" if isinstance(answer, list) else "")
