@@ -195,8 +195,8 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
             raise Malformed(
                 f"{path.name}:{number}: its kind must be one of {', '.join(kinds)}, got {line.get('kind')!r}"
             )
-        if error := best_match(kinds[line["kind"]].iter_errors(line)):
-            raise Malformed(f"{path.name}:{number}: {error.json_path}: {error.message[:200]}")
+        if fault := best_match(kinds[line["kind"]].iter_errors(line)):
+            raise Malformed(f"{path.name}:{number}: {fault.json_path}: {fault.message[:200]}")
     head, *body, foot = lines
     if len({r["test"] for r in body}) != len(body) or len(body) != head["planned"]:
         raise Incomplete(f"{path.name} has {len(body)} results for {head['planned']} planned tests")

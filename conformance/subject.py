@@ -49,7 +49,8 @@ class Subject:
         self.examples = 0
         self.worst_margin = None
         self.facts = {}
-        self._case = self._handed = None  # the latest call, and the copies that the backend was handed
+        self._case = None  # the latest call
+        self._handed: tuple = ()  # and the copies that the backend was handed
         self._to_be_refused = False
 
     # calls
@@ -83,7 +84,8 @@ class Subject:
         method = getattr(self.backend, operator, None)
         if method is None:
             raise NoOperator(operator)
-        self._case, self._handed = case, _copied(arguments, copies := {})
+        copies: dict[int, np.ndarray] = {}
+        self._case, self._handed = case, _copied(arguments, copies)
         options = {name: _copied(value, copies) for name, value in options.items()}
         try:
             answer = method(*self._handed, **options)

@@ -29,8 +29,8 @@ constexpr int64_t kTimesCovered = 32, kMostCells = (int64_t{1} << 24) / (kLevels
 // RoIs are pooled group by group, all blocks of one before the next, from tables that are made where they are read. To go
 // through all of 45,000 once a block took a tenth longer, since each time all pages of the result are opened anew; tables
 // that are made once for all groups lie in farther caches, and that took longer too.
-// With more groups than that, so that many threads have something to do, 2,000 RoIs took .64 (two) to .70 (six) of the time
-// that they take sub-window by sub-window, instead of .64.
+// With two to six groups, so that many threads have something to do, 2,000 RoIs took .63 to .74 of the time that they take
+// sub-window by sub-window; with one .64.
 constexpr int64_t kRoisInGroup = 2000;  // at most; groups are of one size, but for one RoI
 
 // tables: (kLevels, H, W, channels), of 2^level columns from each cell on; what would reach beyond the last column is
