@@ -1,5 +1,6 @@
 """The reference with one fault each: what the suite must catch, by the clause that names the fault."""
 
+import atexit
 import os
 import sys
 from contextlib import contextmanager
@@ -116,6 +117,27 @@ class DiesOnWrongIndex(ReferenceBackend):
         if np.any(np.asarray(rois)[..., 0] == 1e9):
             os._exit(134)
         return super().roi_pool(features, rois, *arguments, **options)
+
+
+class Interrupts(ReferenceBackend):
+    """Ends the whole run, as Ctrl-C in a terminal does."""
+
+    name = "interrupts"
+
+    def roi_pool(self, features, rois, *arguments, **options):
+        if np.shape(features) != (1, 1, 2, 2):  # the first calls, which are to see whether it answers at all
+            raise KeyboardInterrupt
+        return super().roi_pool(features, rois, *arguments, **options)
+
+
+class SaysGoodbye(ReferenceBackend):
+    """Prints when its process ends, as a framework's banner or a profiler does."""
+
+    name = "says-goodbye"
+
+    def __init__(self, device="cpu"):
+        super().__init__(device)
+        atexit.register(print, "goodbye")
 
 
 class WithoutBackward(ReferenceBackend):

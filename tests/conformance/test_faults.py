@@ -1,8 +1,10 @@
 """The suite fails a backend with one fault, by the clause that names it, and passes the same backend without it."""
 
 import pytest
+from click.testing import CliRunner
 
 from conformance_runs import outcome_of, run_suite
+from frcnn.cli import main
 
 FAULTS = {
     "HalfToEven": "roi-pool.round",
@@ -43,6 +45,19 @@ def test_a_backend_that_ends_its_process_gets_the_outcome_crashed(tmp_path):
     assert foot["clauses"]["roi-pool.error-image-index"] == "crashed"
     assert foot["clauses"]["roi-pool.tie"] == "passed"
     assert len(body) == reports[0][0]["planned"]
+
+
+def test_a_run_that_is_cut_short_is_an_error_and_no_report(tmp_path):
+    words = ("conformance", "--backend", "faulty_backends:Interrupts", "--clause", "roi-pool.max", "--profile", "quick")
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "interrupts: the suite ended early, with 2; " in " ".join(result.stderr.split())
+    assert [file.name for file in tmp_path.iterdir()] == ["interrupts.log"]
+
+
+def test_a_backend_may_print_when_its_process_ends(tmp_path):
+    conforms, _ = run_suite(tmp_path, "faulty_backends:SaysGoodbye", clauses=("roi-pool.tie",))
+    assert conforms
 
 
 def test_a_test_is_missing_only_where_every_error_found_is(tmp_path):
