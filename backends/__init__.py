@@ -88,18 +88,24 @@ def load(name: str, device: str = "cpu") -> Backend:
 
     Raises UnknownBackend or UnavailableBackend, each with what to do about it.
     """
-    registered = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    target = registered.get(name, name)
-    module_name, _, class_name = target.partition(":")
+    registered = {point.value: point for point in entry_points(group=ENTRY_POINTS) if point.name == name}
+    if len(registered) > 1:
+        raise UnavailableBackend(
+            f"backend {name} is registered as {' and as '.join(sorted(registered))}; name one of these classes instead"
+        )
+    module_name, _, class_name = name.partition(":")
+    for point in registered.values():
+        module_name, class_name = point.module, point.attr
     if not class_name:
-        known = ", ".join(sorted(registered))
+        if registered:
+            raise UnavailableBackend(f"backend {name} is registered as {module_name}, which names no class of it")
         raise UnknownBackend(
-            f"no backend is called {name!r}; registered: {known}; or name a class, package.module:Class"
+            f"no backend is called {name!r}; registered: {', '.join(names())}; or name a class, package.module:Class"
         )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if name not in registered:
+        if not registered and f"{module_name}.".startswith(f"{error.name}."):
             raise UnknownBackend(f"{name}: there is no module {error.name}") from error
         ours = module_name.startswith("frcnn.backends.")
         how = f": pip install 'frcnn[{module_name.split('.')[2]}]'" if ours else ""

@@ -111,3 +111,25 @@ def test_the_index_names_the_backend_its_clauses_and_its_reasons(tmp_path):
     assert "| roi-pool.max" in page
     assert "no real input: --voc-root was not given" in page
     assert "reference" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "said"),
+    [
+        (("a.module", "a.module"), "UnavailableBackend", "is registered as a.module, which names no class of it"),
+        (("one.module:A", "other.module:B"), "UnavailableBackend", "registered as one.module:A and as other.module:B"),
+        (("absent.module:A [extra]",), "UnavailableBackend", "backend theirs needs absent, which is not installed"),
+    ],
+)
+def test_what_packages_register_wrongly_is_said(monkeypatch, values, kind, said):
+    points = [importlib.metadata.EntryPoint("theirs", value, backends.ENTRY_POINTS) for value in values]
+    monkeypatch.setattr(backends, "entry_points", lambda group: points)
+    with pytest.raises(getattr(backends, kind), match=said):
+        backends.load("theirs")
+
+
+def test_a_class_whose_module_lacks_its_framework_is_not_said_to_lack_itself(monkeypatch, tmp_path):
+    (tmp_path / "module_on_nothing.py").write_text("import no_such_framework")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(backends.UnavailableBackend, match="needs no_such_framework, which is not installed"):
+        backends.load("module_on_nothing:Backend")
