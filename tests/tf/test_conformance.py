@@ -22,10 +22,8 @@ elements = st.sampled_from((ORDINARY, TYING, SPECIAL))
 def test_output_and_argmax_are_bitwise_the_reference_s(subject, profile, dtype_name, data):
     roi_type = data.draw(st.sampled_from(list(DTYPES)))
     case = data.draw(poolings(data.draw(elements), dtype_name, roi_type=roi_type, profile=profile))
-    output, _ = subject.check_forward(case)
-    without_argmax, nothing = subject.pool(case, with_argmax=False)
-    subject.require_same("output", output, without_argmax, case)
-    assert nothing is None
+    subject.check_forward(case)
+    subject.check_forward(case.having(with_argmax=False))
 
 
 @hostile

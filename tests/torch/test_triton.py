@@ -47,10 +47,9 @@ def test_long_rois_are_cut_and_their_gradients_dropped_as_the_profile_says(devic
     subject = Subject(TorchTritonBackend(device))
     case = data.draw(long_poolings(profile=profile))
     _, argmax = subject.check_forward(case)
+    back = unpooling_of(case, argmax, np.ones_like(case.features, shape=argmax.shape))
     for deterministic in (True, False):
-        subject.check_backward(
-            unpooling_of(case, argmax, np.ones_like(case.features, shape=argmax.shape)), deterministic=deterministic
-        )
+        subject.check_backward(back.having(deterministic=deterministic))
 
 
 @profiles
@@ -63,7 +62,7 @@ def test_backward_is_within_the_bound_of_its_sum(device, profile, deterministic,
     case = data.draw(poolings(dtype_name=dtype_name, profile=profile))
     _, argmax = reference.roi_pool(case.features, case.rois, case.output_size, case.spatial_scale, profile=profile)
     back = unpooling_of(case, argmax, data.draw(gradients(argmax.shape, dtype_name)))
-    Subject(TorchTritonBackend(device)).check_backward(back, deterministic=deterministic)
+    Subject(TorchTritonBackend(device)).check_backward(back.having(deterministic=deterministic))
 
 
 @profiles
