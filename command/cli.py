@@ -49,6 +49,14 @@ def main() -> None:
     "--mutants", is_flag=True, help="Examine the suite itself: each wrong backend on its shelf must be failed."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Hypothesis's seed, as a report names it.")
+@click.option(
+    "--call-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=300,
+    show_default=True,
+    help="A call that takes longer is ended with its process: outcome crashed.",
+)
 @needs("conformance")
 def conformance(backends, mutants, **options) -> None:
     """Hold backends to the spec, clause by clause; write a report for each.

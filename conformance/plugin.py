@@ -5,16 +5,22 @@ into their reports' user properties, so that it survives the way back from pytes
 of JSON a test as they come.
 """
 
+import faulthandler
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
 
 from frcnn import backends
-from frcnn.conformance.report import DIED
+from frcnn.conformance.report import DIED, STUCK
 from frcnn.conformance.subject import Broken, Nonconforming, Subject
 from frcnn.reference.arguments import PROFILES
 
@@ -44,6 +50,8 @@ class Run:
     results: str
     examination: bool = False
     """Whether a mutant is examined: nothing by chance, and no time spent on the smallest failing call."""
+    call_limit: float | None = None
+    """Seconds after which a call that has not ended ends its process."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -88,7 +96,7 @@ def pytest_configure(config):
     )
     settings.load_profile("frcnn")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Recorder(Path(config.frcnn_run.results)))
+        config.pluginmanager.register(Recorder(config.frcnn_run, config.pluginmanager))
 
 
 def pytest_generate_tests(metafunc):
@@ -137,7 +145,27 @@ def described(item) -> dict:
 @pytest.fixture(scope="session")
 def subject(request):
     run = request.config.frcnn_run
-    return Subject(backends.load(run.backend, run.device), run.backend)
+    backend = backends.load(run.backend, run.device)
+    if run.call_limit is None:
+        yield Subject(backend, run.backend)
+        return
+    with _last_words(run, request.config.workerinput["workerid"]).open("w") as file:
+        yield Subject(backend, run.backend, partial(limited, run.call_limit, file))
+
+
+@contextmanager
+def limited(seconds: float, file: TextIO) -> Iterator[None]:
+    """End the process where what is done here takes longer, and leave in the file where every thread stood."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _last_words(run, worker):
+    """Where a worker that was ended says what it was at."""
+    return Path(f"{run.results}.{worker}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -165,7 +193,10 @@ def pytest_runtest_makereport(item, call):
         found |= {"examples": subject.examples, "worst_margin": subject.worst_margin, "facts": subject.facts}
         found["executed"] = subject.backend.executed
     if errors:
-        found["reason"] = "\n".join(_said(error, LONGEST_REASON // len(errors)) for error in errors)
+        reasons = [_said(error, LONGEST_REASON // len(errors)) for error in errors]
+        if isinstance(call.excinfo.value, Flaky):  # Hypothesis makes every failing call again
+            reasons.insert(0, "The same call, made again, passed: the backend does not always answer alike.")
+        found["reason"] = "\n".join(reasons)
         raised = [error.__cause__ if isinstance(error, Broken) else error for error in errors]
         found["errors"] = sorted({type(error).__name__ for error in raised})
         if all(isinstance(error, backends.Missing) for error in errors):
@@ -195,15 +226,23 @@ def single_errors(error) -> list[BaseException]:
 class Recorder:
     """On the controller: one line of JSON a test, as the reports come."""
 
-    def __init__(self, file: Path):
-        self.file = file
+    def __init__(self, run: Run, plugins: pytest.PytestPluginManager):
+        self.run, self.plugins = run, plugins
 
     def pytest_runtest_logreport(self, report):
         properties = dict(report.user_properties)
         if "frcnn" in properties and report.when != "call" and report.outcome == "passed":
             return
         # A worker that died leaves a report without properties.
-        found = properties.get("frcnn") or {"outcome": "crashed", "reason": DIED}
+        found = properties.get("frcnn") or {"outcome": "crashed", "reason": self._why_it_died(report)}
         line = {"test": report.nodeid, **found, "seconds": round(report.duration, 3)}
-        with self.file.open("a", encoding="utf-8") as stream:
+        with Path(self.run.results).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
+
+    def _why_it_died(self, report):
+        file = _last_words(self.run, report.node.gateway.id)
+        stood = file.read_text(encoding="utf-8") if file.exists() else ""
+        if not stood:
+            return DIED
+        self.plugins.get_plugin("terminalreporter").write_line(f"{report.nodeid}\n{stood}")
+        return STUCK.format(self.run.call_limit)

@@ -49,6 +49,8 @@ class Request:
     proposals: Path | None = None
     out: Path = Path("reports")
     seed: int | None = None
+    call_limit: float = 300.0
+    """Seconds: some two hundred times what Triton's interpreter takes for its longest call."""
 
 
 def run_mutants(request: Request, console: Console) -> bool:
@@ -82,7 +84,17 @@ def run(request: Request, console: Console) -> bool:
         executed = described[name]["executed"]
         examples = (EXAMPLES_INTERPRETED if executed == "interpreter" else EXAMPLES)[request.effort]
         started = report.now()
-        asked = Run(name, request.device, request.effort, examples, request.clauses, maps, real.get("reason", ""), "")
+        asked = Run(
+            name,
+            request.device,
+            request.effort,
+            examples,
+            request.clauses,
+            maps,
+            no_photographs_because=real.get("reason", ""),
+            results="",
+            call_limit=request.call_limit,
+        )
         lines = _hold(asked, plan, described[name], seed, request.out, console)
         head = report.header(asked, described[name], plan, real, examined, seed, started)
         body = report.results(plan, lines)

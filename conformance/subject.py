@@ -7,7 +7,7 @@ uses again changes what is compared, or what the lines say.
 
 import re
 import unittest
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import numpy as np
 
@@ -37,9 +37,13 @@ class Subject:
     The reference itself is held to the naive second formulation, every other backend to the reference.
     """
 
-    def __init__(self, backend, loaded_as=None):
-        """loaded_as: what `backends.load` was asked for, for the lines that repeat a failure."""
+    def __init__(self, backend, loaded_as=None, during_call=nullcontext):
+        """loaded_as: what `backends.load` was asked for, for the lines that repeat a failure.
+
+        during_call() is entered for each call and left after it.
+        """
         self.backend = backend
+        self.during_call = during_call
         self.loaded_as = loaded_as or backend.name
         self.is_reference = backend.executed == "numpy" and backend.name == "reference"
         self.begin()
@@ -88,7 +92,8 @@ class Subject:
         self._case, self._handed = case, _copied(arguments, copies)
         options = {name: _copied(value, copies) for name, value in options.items()}
         try:
-            answer = method(*self._handed, **options)
+            with self.during_call():
+                answer = method(*self._handed, **options)
         except Missing:
             raise
         except (Exception, SystemExit) as error:

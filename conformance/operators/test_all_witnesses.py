@@ -2,39 +2,30 @@
 
 import pytest
 
+from frcnn.conformance.operators import marks_by_type
 from frcnn.conformance.subject import as_tuple
 from frcnn.conformance.witnesses import witnesses
 from frcnn.conformance.witnesses.calls import call_witnesses, refusals
 
 
-def each_witness(*, dtype_clause=None):
-    """Parametrisation over (witness, profile), each marked with the witness's clauses or with the type's."""
+def each_witness():
+    """Parametrisation over (witness, profile, dtype_name), marked with the witness's clauses or with the type's."""
     return pytest.mark.parametrize(
-        ("witness", "profile"),
+        ("witness", "profile", "dtype_name"),
         [
-            pytest.param(
-                witness,
-                profile,
-                id=f"{witness.id}-{profile}",
-                marks=pytest.mark.clause(*((dtype_clause,) if dtype_clause else (*witness.clauses, "roi-pool.dtype"))),
-            )
+            pytest.param(witness, profile, dtype_name, id=f"{witness.id}-{profile}-{dtype_name}", marks=mark)
             for witness in witnesses()
             for profile in witness.profiles
-            # A witness of float64 alone would not hold those that lack it to anything else.
-            if dtype_clause or "roi-pool.dtype-float64" not in witness.clauses
+            for dtype_name, mark in marks_by_type(*witness.clauses)
+            # A witness of float64 RoIs would not hold those that lack them to anything else.
+            if dtype_name == "float64" or "roi-pool.dtype-float64" not in witness.clauses
         ],
     )
 
 
 @each_witness()
-def test_the_answer_is_the_one_worked_out_by_hand(subject, witness, profile):
-    for dtype_name in ("float16", "bfloat16", "float32"):
-        check(subject, witness, dtype_name, profile)
-
-
-@each_witness(dtype_clause="roi-pool.dtype-float64")
-def test_the_answer_is_the_same_in_float64(subject, witness, profile):
-    check(subject, witness, "float64", profile)
+def test_the_answer_is_the_one_worked_out_by_hand(subject, witness, profile, dtype_name):
+    check(subject, witness, dtype_name, profile)
 
 
 @pytest.mark.parametrize(

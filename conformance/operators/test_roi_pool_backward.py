@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from frcnn import reference
 from frcnn.conformance import tolerance
 from frcnn.conformance.cases import DTYPES, Pooling, Unpooling, pattern
+from frcnn.conformance.operators import each_type
 from frcnn.conformance.strategies import gradients, long_poolings, poolings
 from frcnn.conformance.subject import unpooling_of
 
@@ -127,8 +128,7 @@ def test_half_types_add_in_float32(subject, profile, dtype_name, count):
         subject.check_backward(Unpooling(gradients_of_type, argmax, rois, (1, 1, 1, 1), profile=profile))
 
 
-@clause("roi-pool.dtype")
-@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@each_type("roi-pool.dtype", types=("float16", "bfloat16", "float32"))
 @given(data=st.data())
 def test_gradients_and_rois_each_have_their_own_type(subject, profile, dtype_name, data):
     subject.check_backward(unpooling(data, profile, dtype_name))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frcnn.conformance.cases import DTYPES, Pooling, channels_last, pattern
+from frcnn.conformance.operators import each_type
 from frcnn.conformance.strategies import (
     ORDINARY,
     SPECIAL,
@@ -52,8 +53,7 @@ def test_infinities_are_treated_as_the_profile_says(subject, profile, data):
     subject.check_forward(on_whole_cells(data, (np.inf, -np.inf, -np.inf, 1.0), profile))
 
 
-@clause("roi-pool.nan", "roi-pool.infinity", "roi-pool.dtype")
-@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16"])
+@each_type("roi-pool.nan", "roi-pool.infinity", types=("float16", "bfloat16"))
 @given(data=st.data())
 def test_special_values_mean_the_same_in_half_types(subject, profile, dtype_name, data):
     subject.check_forward(on_whole_cells(data, SPECIAL, profile, dtype_name))
@@ -97,8 +97,7 @@ def test_each_channel_is_pooled_as_if_alone(subject, profile, data):
     subject.check_forward(alone, (output[:, chosen : chosen + 1], argmax[:, chosen : chosen + 1]))
 
 
-@clause("roi-pool.max", "roi-pool.argmax", "roi-pool.channel")
-@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@each_type("roi-pool.max", "roi-pool.argmax", "roi-pool.channel")
 @given(data=st.data())
 def test_maps_pool_the_same_with_their_channels_last_in_memory(subject, profile, dtype_name, data):
     """Where a library knows of that order, it goes through other code."""
@@ -130,27 +129,15 @@ def test_no_roi_gives_an_output_without_rows(subject, profile, shape):
     subject.check_forward(case)
 
 
-@clause("roi-pool.dtype")
-@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@each_type("roi-pool.dtype", types=("float16", "bfloat16", "float32"))
 @given(data=st.data())
 def test_features_and_rois_each_have_their_own_type(subject, profile, dtype_name, data):
     subject.check_forward(data.draw(poolings(ORDINARY, dtype_name, profile=profile)))
 
 
-@clause("roi-pool.dtype", "roi-pool.max", "roi-pool.tie")
-@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@each_type("roi-pool.max", "roi-pool.tie")
 def test_neighbours_of_a_type_are_told_apart_subnormals_too(subject, profile, dtype_name):
-    check_neighbours(subject, profile, dtype_name)
-
-
-@clause("roi-pool.dtype-float64")
-def test_neighbours_in_float64_are_told_apart_subnormals_too(subject, profile):
-    check_neighbours(subject, profile, "float64")
-
-
-def check_neighbours(subject, profile, dtype_name):
     """Rows of two, the second a last bit above the first: 1 and its successor, 0 and the least number above it."""
-    __tracebackhide__ = True
     kind = DTYPES[dtype_name].type
     finfo = ml_dtypes.finfo(kind)
     pairs = [(1, 1 + float(finfo.eps)), (0, float(finfo.smallest_subnormal)), (-1, float(finfo.smallest_subnormal))]
@@ -173,8 +160,7 @@ def test_float64_features_and_rois_are_pooled_in_float64(subject, profile, dtype
     )
 
 
-@clause("roi-pool.argmax")
-@pytest.mark.parametrize("dtype_name", ["float16", "float32"])
+@each_type("roi-pool.argmax", types=("float16", "float32"))
 def test_the_last_cell_of_a_map_is_counted_exactly_where_narrow_types_end(subject, profile, dtype_name):
     """One-cell RoIs beside cells 2^11, 2^15 and 2^16, where float16, int16 and uint16 stop counting."""
     H, W = 3, 22_000
@@ -201,26 +187,14 @@ def test_the_output_is_the_same_when_argmax_is_not_asked_for(subject, profile, d
     subject.check_forward(case.having(with_argmax=False))
 
 
-@clause("roi-pool.argmax-optional", "roi-pool.roi-order", "roi-pool.dtype")
-@pytest.mark.parametrize("dtype_name", ["float16", "bfloat16", "float32"])
+@each_type("roi-pool.argmax-optional", "roi-pool.roi-order")
 @pytest.mark.parametrize("elements", [ORDINARY, TYING, SPECIAL], ids=["ordinary", "tying", "special"])
 def test_many_rois_of_many_channels_are_pooled_as_a_few_are(subject, profile, dtype_name, elements):
-    check_many(subject, profile, dtype_name, elements)
-
-
-@clause("roi-pool.dtype-float64")
-@pytest.mark.parametrize("elements", [ORDINARY, TYING, SPECIAL], ids=["ordinary", "tying", "special"])
-def test_many_rois_of_many_channels_are_pooled_as_a_few_are_in_float64(subject, profile, elements):
-    check_many(subject, profile, "float64", elements)
-
-
-def check_many(subject, profile, dtype_name, elements):
     """Enough for another way about it to pay: RoIs that cover each of two maps fifty times, and without the argmax.
 
     How many channels such a way wants is each implementation's own; with 256 there are two blocks of 256 bytes in every
     type, enough for two threads.
     """
-    __tracebackhide__ = True
     random = np.random.default_rng(0)
     R, N, C, H, W = 300, 2, 256, 5, 9
     features = random.choice(elements, (N, C, H, W)).astype(DTYPES[dtype_name])

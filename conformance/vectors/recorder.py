@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from frcnn import backends, reference
+from frcnn.conformance.cases import Call, Pooling, Unpooling
 from frcnn.conformance.plugin import clauses_of
 from frcnn.conformance.subject import Subject
 from frcnn.conformance.vectors.encoding import NotEncodable, encoded, encoded_array
@@ -60,52 +61,38 @@ class RecordingSubject(Subject):
         self._name = re.sub(r"[^A-Za-z0-9.+]+", "-", item.name.removeprefix("test_")).strip("-")
         self._count = 0
 
-    # calls, (operator, arguments, options), remembered for the refusal that may follow
-
-    def pool(self, case):
-        self._last = _pooling(case)
-        return super().pool(case)
-
-    def unpool(self, case):
-        self._last = _unpooling(case)
-        return super().unpool(case)
-
-    def call(self, operator, *arguments, **options):
-        self._last = (operator, arguments, options)
-        return super().call(operator, *arguments, **options)
-
     # assertions
 
     def check_forward(self, case, expected=None):
         expected = self.expected(case) if expected is None else expected
         got = super().check_forward(case, expected)
         if case.with_argmax:  # whether it is asked for is no argument of the reference's
-            self._record_results(_pooling(case), expected, got, None)
+            self._record_results(case, expected, got, None)
         return got
 
     def check_backward(self, case, expected=None):
         got = super().check_backward(case, expected)
         total, bound = self.gradient_bound(case)
         expected = total if expected is None else expected.astype(np.float64)
-        self._record_results(_unpooling(case), expected, got, bound)
+        self._record_results(case, expected, got, bound)
         return got
 
     def check(self, operator, *arguments, expected=None, bound=None, **options):
         expected = getattr(reference, operator)(*arguments, **options) if expected is None else expected
         got = super().check(operator, *arguments, expected=expected, bound=bound, **options)
-        self._record_results((operator, arguments, options), expected, got, bound)
+        self._record_results(Call(operator, arguments, options), expected, got, bound)
         return got
 
     def check_refused(self, call, *names):
         super().check_refused(call, *names)
-        known = inspect.signature(getattr(reference, self._last[0])).parameters
+        known = inspect.signature(getattr(reference, _as_call(self._case).operator)).parameters
         # "t must" says t, and "boxes[4]" its row; a name that frameworks use in place of the reference's is none here.
         places = [re.findall(r"^(\w+)(\[[\d, ]+\])?", name)[0] for name in names]
-        self._record(self._last, {"refused": [name + row for name, row in places if name in known]})
+        self._record(self._case, {"refused": [name + row for name, row in places if name in known]})
 
     # records
 
-    def _record_results(self, call, expected, got, bound):
+    def _record_results(self, case, expected, got, bound):
         expected, got, bound = (value if isinstance(value, tuple) else (value,) for value in (expected, got, bound))
         bound = bound * len(got) if len(bound) == 1 else bound
         results = [
@@ -118,20 +105,21 @@ class RecordingSubject(Subject):
             }
             for want, have, allowed in zip(expected, got, bound, strict=True)
         ]
-        self._record(call, {"results": results})
+        self._record(case, {"results": results})
 
-    def _record(self, call, answer):
+    def _record(self, case, answer):
+        call = _as_call(case)
         try:
-            operator, said = call[0], _named(*call)
+            said = _named(call)
         except NotEncodable:
             self.left_out["arguments that have no place in the format"] += 1
             return
-        if twin := self._known.get(key := json.dumps([operator, said])):
+        if twin := self._known.get(key := json.dumps([call.operator, said])):
             twin["clauses"] = list(dict.fromkeys([*twin["clauses"], *self._clauses]))
             return
-        case = {"clauses": self._clauses} | ({"why": self._witness.why} if self._witness else {})
-        case |= {"arguments": said} | answer
-        if not self._witness and len(json.dumps(case)) > LARGEST_CASE:
+        record = {"clauses": self._clauses} | ({"why": self._witness.why} if self._witness else {})
+        record |= {"arguments": said} | answer
+        if not self._witness and len(json.dumps(record)) > LARGEST_CASE:
             self.left_out[f"larger than {LARGEST_CASE} characters"] += 1
         elif self._count == MOST_CASES:
             self.left_out[f"beyond the first {MOST_CASES} of a test"] += 1
@@ -139,14 +127,14 @@ class RecordingSubject(Subject):
             self._count += 1
             # Names of tests and their parameters may be alike once they are spelled for an id; numbers go on.
             self._numbers[self._name] += 1
-            self._known[key] = {"id": f"{self._name}-{self._numbers[self._name]}"} | case
-            self.cases.setdefault(operator, []).append(self._known[key])
+            self._known[key] = {"id": f"{self._name}-{self._numbers[self._name]}"} | record
+            self.cases.setdefault(call.operator, []).append(self._known[key])
 
 
-def _named(operator, arguments, options):
+def _named(call):
     """Every argument by its name in the reference, those left to their defaults too."""
     try:
-        bound = inspect.signature(getattr(reference, operator)).bind(*arguments, **options)
+        bound = inspect.signature(getattr(reference, call.operator)).bind(*call.arguments, **call.options)
     except TypeError as error:  # a required argument is left out, which other languages cannot say
         raise NotEncodable(str(error)) from error
     bound.apply_defaults()
@@ -161,11 +149,12 @@ def _bound(allowed):
     return encoded_array(array.reshape(-1)[0] if array.size and (array == array.reshape(-1)[0]).all() else array)
 
 
-def _pooling(case):
-    arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
-    return "roi_pool", arguments, {"profile": case.profile, "validate": case.validate}
-
-
-def _unpooling(case):
-    arguments = (case.grad_output, case.argmax, case.rois, case.features_shape, case.spatial_scale)
-    return "roi_pool_backward", arguments, {"profile": case.profile}
+def _as_call(case):
+    """A call of RoI pooling as one of the reference's function; which says nothing of with_argmax and deterministic."""
+    if isinstance(case, Pooling):
+        arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
+        return Call("roi_pool", arguments, {"profile": case.profile, "validate": case.validate})
+    if isinstance(case, Unpooling):
+        arguments = (case.grad_output, case.argmax, case.rois, case.features_shape, case.spatial_scale)
+        return Call("roi_pool_backward", arguments, {"profile": case.profile})
+    return case

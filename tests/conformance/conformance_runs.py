@@ -8,10 +8,11 @@ from frcnn.conformance.report import read
 from frcnn.conformance.run import Request, run
 
 
-def run_suite(out, *backends, clauses=(), effort="quick"):
+def run_suite(out, *backends, clauses=(), effort="quick", **options):
     """(whether all conform, the reports as read back and verified)."""
     console = Console(file=io.StringIO(), width=200)
-    conforms = run(Request(backends=backends, effort=effort, clauses=clauses, out=out, seed=20150430), console)
+    request = Request(backends=backends, effort=effort, clauses=clauses, out=out, seed=20150430, **options)
+    conforms = run(request, console)
     return conforms, [read(path) for path in sorted(out.glob("*.jsonl"))]
 
 

@@ -1,6 +1,7 @@
 """The reference with one fault each: what the suite must catch, by the clause that names the fault."""
 
 import atexit
+import ctypes
 import os
 import sys
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import numpy as np
 
 from frcnn.backends import Missing
 from frcnn.backends.reference import ReferenceBackend
+from frcnn.conformance.cases import DTYPES
 
 roi_pool_module = sys.modules["frcnn.reference.roi_pool"]
 
@@ -119,6 +121,17 @@ class DiesOnWrongIndex(ReferenceBackend):
         return super().roi_pool(features, rois, *arguments, **options)
 
 
+class NeverEndsWithoutRois(ReferenceBackend):
+    """Waits for ever without a RoI, and lets no other Python run meanwhile."""
+
+    name = "never-ends-without-rois"
+
+    def roi_pool(self, features, rois, *arguments, **options):
+        if len(rois) == 0:
+            ctypes.PyDLL(None).sleep(10_000)
+        return super().roi_pool(features, rois, *arguments, **options)
+
+
 class Interrupts(ReferenceBackend):
     """Ends the whole run, as Ctrl-C in a terminal does."""
 
@@ -138,6 +151,32 @@ class SaysGoodbye(ReferenceBackend):
     def __init__(self, device="cpu"):
         super().__init__(device)
         atexit.register(print, "goodbye")
+
+
+class WithoutHalfTypes(ReferenceBackend):
+    name = "without-half-types"
+
+    def roi_pool(self, features, *arguments, **options):
+        return super().roi_pool(wide(features), *arguments, **options)
+
+    def roi_pool_backward(self, grad_output, *arguments, **options):
+        return super().roi_pool_backward(wide(grad_output), *arguments, **options)
+
+
+def wide(array):
+    if array.dtype in (DTYPES["float16"], DTYPES["bfloat16"]):
+        raise Missing(f"{array.dtype} features")
+    return array
+
+
+class WrongEverySeventhTime(ReferenceBackend):
+    name = "wrong-every-seventh-time"
+    calls = 0
+
+    def roi_pool(self, *arguments, **options):
+        output, argmax = super().roi_pool(*arguments, **options)
+        self.calls += 1
+        return (output + 1 if self.calls % 7 == 0 else output), argmax
 
 
 class WithoutBackward(ReferenceBackend):

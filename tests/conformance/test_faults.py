@@ -4,7 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from conformance_runs import outcome_of, run_suite
+from frcnn import spec
 from frcnn.cli import main
+
+CLAUSES_OF_ROI_POOLING = tuple(clause.id for clause in spec.clauses().values() if clause.page == "roi-pool")
 
 FAULTS = {
     "HalfToEven": "roi-pool.round",
@@ -47,6 +50,19 @@ def test_a_backend_that_ends_its_process_gets_the_outcome_crashed(tmp_path):
     assert len(body) == reports[0][0]["planned"]
 
 
+def test_a_call_that_does_not_end_is_ended_and_the_suite_goes_on(tmp_path):
+    backend, clauses = "faulty_backends:NeverEndsWithoutRois", ("roi-pool.no-rois", "roi-pool.tie")
+    conforms, reports = run_suite(tmp_path, backend, clauses=clauses, call_limit=1.0)
+    _, body, foot = reports[0]
+    assert not conforms
+    assert foot["clauses"] == {**foot["clauses"], "roi-pool.no-rois": "crashed", "roi-pool.tie": "passed"}
+    crashed = [result for result in body if result["outcome"] == "crashed"]
+    assert {result["reason"].partition(",")[0] for result in crashed} == {"a call did not end within 1 s"}
+    log = (tmp_path / "never-ends-without-rois.log").read_text()
+    assert all(f"{result['test']}\nTimeout" in log for result in crashed)
+    assert "faulty_backends.py" in log
+
+
 def test_a_run_that_is_cut_short_is_an_error_and_no_report(tmp_path):
     words = ("conformance", "--backend", "faulty_backends:Interrupts", "--clause", "roi-pool.max", "--profile", "quick")
     result = CliRunner().invoke(main, [*words, "--out", str(tmp_path)])
@@ -68,6 +84,21 @@ def test_a_test_is_missing_only_where_every_error_found_is(tmp_path):
     failing = outcomes["test_hostile_rois_on_small_maps_pool_bit_for_bit[caffe-2015]"]
     assert failing["outcome"] == "failed"
     assert "no RoI" in failing["reason"]
+
+
+def test_a_backend_without_half_types_lacks_the_clauses_on_them_alone(tmp_path):
+    conforms, reports = run_suite(tmp_path, "faulty_backends:WithoutHalfTypes", clauses=CLAUSES_OF_ROI_POOLING)
+    assert not conforms
+    lacking = {clause for clause, outcome in reports[0][2]["clauses"].items() if outcome != "passed"}
+    assert lacking == {"roi-pool.dtype", "roi-pool.accumulate"}
+
+
+def test_a_failure_that_does_not_come_again_says_so(tmp_path):
+    _, reports = run_suite(tmp_path, "faulty_backends:WrongEverySeventhTime", clauses=("roi-pool.max",))
+    failures = {r["test"].rpartition("::")[2]: r["reason"] for r in reports[0][1] if r["outcome"] == "failed"}
+    drawn = failures["test_hostile_rois_on_small_maps_pool_bit_for_bit[exact]"]
+    assert drawn.startswith("The same call, made again, passed")
+    assert "expected" in drawn
 
 
 def test_a_backend_that_lacks_a_required_operator_does_not_conform(tmp_path):
