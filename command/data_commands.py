@@ -59,7 +59,7 @@ def made_up(root, **options) -> None:
 @click.option("--year", default="2007", show_default=True, help="What follows VOC in the folder's name: 2012, MadeUp.")
 @click.option("--split", "name", default="trainval", show_default=True, help="A list in ImageSets/Main.")
 @click.option("--bad", type=click.Choice(["error", "skip"]), default="error", show_default=True)
-@click.option("--check-images", is_flag=True, help="Decode every image, not only its header.")
+@click.option("--check-images", is_flag=True, help="Decode every image, as --bad skip does; not only its header.")
 @needs("repro")
 def check(voc_root, year, name, bad, check_images) -> None:
     """Read a split and say what is in it, with its digest; with --bad skip, also what was left out and why."""

@@ -104,7 +104,7 @@ def _read(voc_root, year, name, classes, bad):
     from frcnn.repro.voc import VOC_CLASSES, DevkitError, read_split
 
     try:
-        split = read_split(voc_root, year, name, classes=classes or VOC_CLASSES, bad=bad, check_images=bad == "skip")
+        split = read_split(voc_root, year, name, classes=classes or VOC_CLASSES, bad=bad)
     except DevkitError as error:
         raise click.ClickException(str(error)) from error
     for photograph, reason in split.skipped:

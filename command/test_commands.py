@@ -74,7 +74,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
             operators: Any = load(backend)
             cut = model.compressed(trained.network, trained.arrays, ranks, operators.truncated_svd)
         where = (voc_root, year or YEARS[asked.data], name or asked.test_set)
-        split = read_split(*where, classes=trained.classes, bad=bad, check_images=bad == "skip")
+        split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:
             click.echo(f"left out: {photograph}: {reason}", err=True)
         boxes, source = boxes_for([split], asked.proposals, proposals, console)
@@ -130,20 +130,15 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
 
     from frcnn.repro import model, pictures, testing
     from frcnn.repro.selective_search import boxes_of
-    from frcnn.repro.voc import Photograph, Split
+    from frcnn.repro.voc import Photograph, Split, decoded
 
     trained = model.read_model(checkpoint)
     recipe = trained.recipe
     pixels, photographs = {}, []
     for path in images:
-        stored = np.frombuffer(path.read_bytes(), np.uint8)
-        # imread would take half a picture for whole; imdecode raises on an empty file, and returns None on half of one.
-        picture = cv2.imdecode(stored, cv2.IMREAD_COLOR) if stored.size else None
-        if picture is None:
-            raise click.ClickException(f"{path} is no picture that OpenCV reads, or its end is missing")
-        height, width = picture.shape[:2]
+        pixels[path.stem] = decoded(path)
+        height, width = pixels[path.stem].shape[:2]
         photographs.append(Photograph(path.stem, path, width, height, ()))
-        pixels[path.stem] = picture
     split = Split(Path(), "", "pictures", trained.classes, tuple(photographs), ())
     boxes = {name: boxes_of(picture, recipe.proposals).astype(np.float32) for name, picture in pixels.items()}
     found = testing.detect_split(

@@ -102,7 +102,8 @@ def read_split(
         hostile or without a size, with a box outside the image or an object without a class, with an id listed twice.
         "error" raises at the first; "skip" leaves the whole photograph out (without one of its objects, proposals on
         that object would be taken for background) and puts its id and the reason into `skipped`.
-    check_images: decode every image. Otherwise only its header is read, and its size held to the annotation's.
+    check_images: decode every image, as "skip" always does. Otherwise only its header is read, and its size held to the
+        annotation's.
 
     Returns the split. Raises DevkitError as said, and whatever `bad` is, where the folder or list is absent, the list
     is not one of image ids, or nothing is left.
@@ -122,7 +123,7 @@ def read_split(
             if image_id in seen:
                 raise DevkitError(f"{path} names {image_id} more than once; it would count double")
             seen.add(image_id)
-            photographs.append(_photograph(folder, image_id, classes, check_images))
+            photographs.append(_photograph(folder, image_id, classes, check_images or bad == "skip"))
         except DevkitError as error:
             if bad == "error":
                 raise
@@ -135,22 +136,30 @@ def read_split(
 def read_image(photograph: Photograph) -> np.ndarray:
     """A photograph's pixels, uint8 (height, width, 3), blue first. Raises DevkitError naming the file.
 
-    Annotations are in the pixels as stored, so a camera's note on orientation is not followed. Bytes that are wrong
-    but that the decoder can go on from are not noticed; a file that ends early is.
+    Annotations are in the pixels as stored, so a camera's note on orientation is not followed.
     """
-    try:
-        stored = np.frombuffer(photograph.path.read_bytes(), np.uint8)
-        pixels = cv2.imdecode(stored, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except (OSError, cv2.error) as error:  # imdecode raises on an empty file, and returns None on a wrong one
-        raise DevkitError(f"{photograph.path} cannot be read as an image: {error}") from error
-    if pixels is None:
-        raise DevkitError(f"{photograph.path} cannot be decoded: it is no image, or its end is missing; fetch it again")
+    pixels = decoded(photograph.path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels.shape[:2] != (photograph.height, photograph.width):
         height, width = pixels.shape[:2]
         raise DevkitError(
             f"{photograph.path} decodes to {width} x {height}, but is annotated as {photograph.width} x "
             f"{photograph.height}"
         )
+    return pixels
+
+
+def decoded(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """An image file's pixels, uint8 (height, width, 3), blue first. Raises DevkitError naming the file.
+
+    Bytes that are wrong but that the decoder can go on from are not noticed; a file that ends early is, half of which
+    cv2.imread would take for the whole.
+    """
+    try:
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    except (OSError, cv2.error) as error:  # imdecode raises on an empty file, and returns None on a wrong one
+        raise DevkitError(f"{path} cannot be read as an image: {error}") from error
+    if pixels is None:
+        raise DevkitError(f"{path} cannot be decoded: it is no image, or its end is missing; fetch it again")
     return pixels
 
 

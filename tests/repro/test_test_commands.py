@@ -126,7 +126,7 @@ def test_a_photograph_that_ends_early_is_left_out_where_skipping_is_asked_for_an
     assert json.loads((tmp_path / "out" / "results.json").read_text())["photographs"] == 2
     result = typed("detect", half, "--checkpoint", own / "run.safetensors", "--out", tmp_path / "drawn")
     assert result.exit_code == 1
-    assert "val_000002.png is no picture that OpenCV reads, or its end is missing" in result.stderr
+    assert "val_000002.png cannot be decoded: it is no image, or its end is missing" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_file_that_is_no_checkpoint_or_no_picture_and_pictures_of_one_name_are
     (tmp_path / "text.png").write_text("no picture")
     ask = ["detect", "--checkpoint", trained / "run.safetensors", "--out", tmp_path / "out"]
     result = typed(*ask, tmp_path / "text.png")
-    assert (result.exit_code, "text.png is no picture" in result.stderr) == (1, True)
+    assert (result.exit_code, "text.png cannot be decoded: it is no image" in result.stderr) == (1, True)
     result = typed(*ask, tmp_path / "text.png", tmp_path / "text.png")
     assert (result.exit_code, "two images are named text" in result.stderr) == (2, True)
     result = typed("test", tmp_path / "text.png", "instant", *options(trained), "--out", tmp_path)
