@@ -33,8 +33,8 @@ _FILE = click.Path(path_type=Path)
 def train(recipe, name, voc_root, year, proposals, weights, out, iterations, **options) -> None:
     """Train as RECIPE says: instant, short, full, or the path of a .toml file.
 
-    Ctrl-C ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the loss is no
-    number or grows; the minibatch is saved.
+    Ctrl-C or SIGTERM ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the
+    loss is no number or grows; the minibatch is saved.
     """
     let_threads_sleep()
     from rich.console import Console

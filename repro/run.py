@@ -8,9 +8,7 @@ out/report.jsonl, .md, .html  see report.py
 """
 
 import json
-import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from frcnn.backends import UnavailableBackend, load
 from frcnn.machine import processors
 from frcnn.repro import made_up, report, training, voc
 from frcnn.repro.boxes import boxes_for
+from frcnn.repro.clock import Clock
 from frcnn.repro.loss_curve import loss_curve
 from frcnn.repro.minibatch import check_sizes
 from frcnn.repro.model import check_ranks, compressed, read_model
@@ -42,7 +41,7 @@ class NoData(Exception):
 
 
 class Interrupted(Exception):
-    """Training was stopped by SIGINT; the sentence says how to go on."""
+    """Training was stopped by SIGINT or SIGTERM; the sentence says how to go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +126,7 @@ def run(request, console=None):
     Raises NoData, Interrupted, and what reading, training and testing raise: ValueErrors that say what is wrong.
     """
     console = Console(quiet=True) if console is None else console
-    recipe, clock, started = request.recipe, _Clock(), report.now()
+    recipe, clock, started = request.recipe, Clock(), report.now()
     out = request.out
     check(request)
     with clock("reading"):
@@ -182,7 +181,7 @@ def _splits(request):
 
 def _one(request, backend, device, beginning, test, proposals, facts, console):
     """Train and test in one framework: the report's line, and what results.json holds."""
-    recipe, folder, clock = request.recipe, request.out / backend, _Clock()
+    recipe, folder, clock = request.recipe, request.out / backend, Clock()
     ended = training.train(
         recipe,
         beginning,
@@ -250,16 +249,3 @@ def _losses(folder):
 def _in_short(losses):
     last = losses[-LAST:]
     return {"first": losses[0], "mean_of_last": sum(last) / len(last), "last": len(last)}
-
-
-class _Clock:
-    """Seconds by part."""
-
-    def __init__(self):
-        self.seconds = {}
-
-    @contextmanager
-    def __call__(self, part):
-        began = time.perf_counter()
-        yield
-        self.seconds[part] = round(time.perf_counter() - began, 3)

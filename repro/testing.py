@@ -15,9 +15,7 @@ takes a tenth of a second on two cores, the reference four, with the same answer
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -27,6 +25,7 @@ from scipy.special import softmax
 from frcnn import reference
 from frcnn.backends import load
 from frcnn.reference import clip_boxes, decode_boxes, pad_images, project_rois, select_scale
+from frcnn.repro.clock import Clock
 from frcnn.repro.minibatch import check_sizes, network_image, network_rois
 from frcnn.repro.model import TestingError
 from frcnn.repro.network import Network
@@ -121,7 +120,7 @@ def detect_with(
     from rich.console import Console
     from rich.progress import track
 
-    proposals, clock = of_split(split, proposals), _Clock()
+    proposals, clock = of_split(split, proposals), Clock()
     best = _Best(len(split.classes), recipe.per_image)
     console = progress or Console(quiet=True)
     shown = track(split.photographs, f"testing on {split.year} {split.name}", console=console)
@@ -150,7 +149,7 @@ def detect_with(
 
 def _network_output(
     tester: Tester,
-    clock: _Clock,
+    clock: Clock,
     pixels: np.ndarray,
     plain: np.ndarray,
     mean: tuple[float, float, float],
@@ -227,18 +226,3 @@ class _Best:
             )
             found.append(rows[answer[:, 2]])
         return found
-
-
-class _Clock:
-    """Seconds by part."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(PARTS, 0.0)
-
-    @contextmanager
-    def __call__(self, part: str):
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] += time.perf_counter() - began

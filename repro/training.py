@@ -49,7 +49,7 @@ class Diverged(RunError):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. checkpoint: the newest. interrupted: by SIGINT, before the recipe's last iteration.
+    """How a run ended. checkpoint: the newest. interrupted: by SIGINT or SIGTERM, before the recipe's last iteration.
 
     seconds: of all its parts, before and after it was resumed. waited: those of them spent waiting for minibatches.
     """
@@ -282,7 +282,7 @@ def lockstep(trainers, batches, rate):
 
 @contextmanager
 def _interrupted():
-    """An event that SIGINT sets, so that an iteration is finished and kept; a second SIGINT ends at once.
+    """An event that SIGINT and SIGTERM set, so that an iteration is finished and kept; a second one ends at once.
 
     Python hands signals to its main thread alone: elsewhere the event is never set.
     """
@@ -290,17 +290,22 @@ def _interrupted():
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def put_back():
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def ask(number, frame):
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        put_back()
 
-    signal.signal(signal.SIGINT, ask)
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        put_back()
 
 
 def trainer_module(backend, precision="float32", device="cpu"):

@@ -226,20 +226,21 @@ def test_a_loss_that_stays_far_above_that_of_guessing_stops_the_run(root, tmp_pa
     assert (tmp_path / "run" / "stopped_000020.npz").exists()
 
 
-def test_sigint_ends_the_iteration_writes_a_checkpoint_and_the_run_goes_on_from_it(alone, root, tmp_path):
-    recipe = small_recipe(60)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_iteration_writes_a_checkpoint_and_the_run_goes_on_from_it(alone, root, tmp_path, name):
+    recipe, number_of_signal = small_recipe(60), getattr(signal, name)
     beginning = prepared(root, recipe)
 
     class Interrupting(Poisoned):
         def batch(self, number):
             if number == self.number:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                signal.pthread_kill(threading.main_thread().ident, number_of_signal)
             return self.minibatches.batch(number)
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number_of_signal)
     interrupting = dataclasses.replace(beginning, minibatches=Interrupting(beginning.minibatches, 13))
     ended = training.train(recipe, interrupting, tmp_path / "run")
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number_of_signal) is before
     assert ended.interrupted
     assert 9 <= ended.iteration <= 14  # the loader is up to four minibatches ahead
     assert checkpoint.load(ended.checkpoint)[1]["iteration"] == ended.iteration
