@@ -27,7 +27,7 @@ def check_profile(profile):
 def as_image_sides(name, value):
     """Clause box-error.image-size: `value`, (H, W) or one side in a tuple, as whole numbers."""
     try:
-        sides = tuple(operator.index(side) for side in value)
+        sides = tuple(as_index(side) for side in value)
     except TypeError:
         raise TypeError(f"{name} must hold whole numbers, got {value!r}") from None
     if name == "image_size" and len(sides) != 2:
@@ -40,7 +40,7 @@ def as_image_sides(name, value):
 def as_features_shape(value):
     """Clause roi-pool.error-rank: (N, C, H, W) of the features whose gradient is wanted."""
     try:
-        shape = tuple(operator.index(size) for size in value)
+        shape = tuple(as_index(size) for size in value)
     except TypeError:
         raise TypeError(f"features_shape must be 4 whole numbers, got {value!r}") from None
     if len(shape) != 4 or min(shape) < 0:
@@ -51,7 +51,7 @@ def as_features_shape(value):
 def as_levels(value):
     """Clause spp-pool.error-levels."""
     try:
-        levels = tuple(operator.index(level) for level in value)
+        levels = tuple(as_index(level) for level in value)
     except TypeError:
         raise TypeError(f"levels must be whole numbers, got {value!r}") from None
     if not levels or min(levels) < 1:
@@ -67,10 +67,17 @@ def as_threshold(value):
     return threshold
 
 
+def as_index(value):
+    """A whole number as an int; TypeError for what is none, truth values among them: spec/roi-pool.md."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)
+
+
 def as_whole(name, value, least, most=math.inf):
     """Clauses sgd-step.error-schedule, roi-sampling.error-numbers, svd-layers.error-rank, detect-steps.error-limits."""
     try:
-        number = operator.index(value)
+        number = as_index(value)
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if not least <= number <= most:

@@ -108,5 +108,5 @@ def long_poolings(draw, profile="exact"):
 
 
 def gradients(shape, dtype_name="float32"):
-    """Upstream gradients, whole and broken numbers of both signs; sums of them stay far from the types' limits."""
-    return arrays((0.0, 1.0, -1.0, 0.1, -0.3, 3.0, 2.0**-10, 17.0), shape, dtype_name)
+    """Upstream gradients, whole, broken and a subnormal one, of both signs; no sum comes near a type's end."""
+    return arrays((0.0, 1.0, -1.0, 0.1, -0.3, 3.0, 2.0**-10, 17.0, 2.0**-130), shape, dtype_name)

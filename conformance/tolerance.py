@@ -6,7 +6,8 @@ forward, argmax
 backward, a cell that receives n gradients g
     (n - 1) u / (1 - (n - 1) u) * sum |g| * (1 + u') + u' * |sum|
     Recursive summation of n terms in a type with unit roundoff u, in any order (Higham, Accuracy and Stability of
-    Numerical Algorithms, 2nd ed., 4.2), then one rounding to the result's type with unit roundoff u'.
+    Numerical Algorithms, 2nd ed., 4.2), then one rounding to the result's type with unit roundoff u'. Where no order is
+    promised 2 n m more, m the smallest normal number of the type that adds: n terms and n partial sums, each zero.
 
 inner product of gradient and weights
     sum bound(cell) * |weight|, and gamma(n + 1) * sum |product| for the n products in float64
@@ -119,15 +120,18 @@ def gamma(k, u):
     return k * u / (1 - k * u)
 
 
-def sum_bound(terms, total_of_sizes, total, dtype_name):
+def sum_bound(terms, total_of_sizes, total, dtype_name, in_order=True):
     """The bound on a cell's gradient: clause roi-pool.backward-sum.
 
     terms: the number of gradients added, an array; total_of_sizes: the sum of their absolute values; total: their sum.
     dtype_name: the result's type. Half types add in float32 (clause roi-pool.accumulate) and round once more.
+    in_order: whether one order of addition is promised, that of the deterministic mode.
     """
     adds = "float64" if dtype_name == "float64" else "float32"
     u, u_result = UNIT_ROUNDOFF[adds], UNIT_ROUNDOFF[dtype_name]
     summing = gamma(np.maximum(terms - 1, 0), u) * total_of_sizes
+    if not in_order:
+        summing = summing + 2 * terms * _smallest_normal(adds)
     rounding = 0.0 if adds == dtype_name else u_result * (np.abs(total) + summing) + SMALLEST[dtype_name] / 2
     # float64 results are compared with a float64 sum, which has the same error once more.
     return summing * (2 if dtype_name == "float64" else 1) + rounding

@@ -74,10 +74,17 @@ def as_float_array(name, value, shape):
     return array
 
 
+def as_index(value):
+    """A whole number as an int; TypeError for what is none, truth values among them: spec/roi-pool.md."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)
+
+
 def as_whole(name, value, least, most):
     """`value` as a whole number in least .. most. Each page's clause on its numbers says which."""
     try:
-        number = operator.index(value)
+        number = as_index(value)
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if not least <= number <= most:
@@ -88,7 +95,7 @@ def as_whole(name, value, least, most):
 def as_sizes(name, value, length, least):
     """`value` as a tuple of `length` whole numbers, none below `least`. Clause roi-pool.error-output-size."""
     try:
-        sizes = tuple(operator.index(size) for size in value)
+        sizes = tuple(as_index(size) for size in value)
     except TypeError:
         raise TypeError(f"{name} must be {length} whole numbers, got {value!r}") from None
     if len(sizes) != length or min(sizes) < least:

@@ -6,11 +6,9 @@ arguments' own type, float32 or float64, one rounding for each operation written
 box-decode.type.
 """
 
-import operator
-
 import numpy as np
 
-from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, check_profile
+from frcnn.reference.arguments import LARGEST_COORDINATE, as_array, as_index, check_profile
 from frcnn.reference.box_arguments import as_boxes, check_extents, check_places, check_same_type
 
 EPSILON = 1e-14  # what the original adds to a width in place of a pixel
@@ -186,7 +184,7 @@ def _as_class_boxes(name, value):
 def _as_image_sides(name, value):
     """Clause box-error.image-size: whole numbers of at least 1 and at most 2^24."""
     try:
-        sides = tuple(operator.index(side) for side in value)
+        sides = tuple(as_index(side) for side in value)
     except TypeError:
         raise TypeError(f"{name} must hold whole numbers, got {value!r}") from None
     if name == "image_size" and len(sides) != 2:

@@ -4,11 +4,9 @@ Shapes and symbols. N images, C channels, map H x W; R RoIs; a level P is a grid
 (image index, x1, y1, x2, y2): inclusive corners in image pixels.
 """
 
-import operator
-
 import numpy as np
 
-from frcnn.reference.arguments import as_array, as_float_array
+from frcnn.reference.arguments import as_array, as_float_array, as_index
 from frcnn.reference.roi_pool import roi_pool, roi_pool_backward
 
 
@@ -72,7 +70,7 @@ def spp_pool_backward(grad_output, features, rois, levels=(1, 2, 4), spatial_sca
 def _as_levels(value):
     """Clause spp-pool.error-levels: at least one whole number, each at least 1."""
     try:
-        levels = tuple(operator.index(level) for level in value)
+        levels = tuple(as_index(level) for level in value)
     except TypeError:
         raise TypeError(f"levels must be whole numbers, got {value!r}") from None
     if not levels or min(levels) < 1:

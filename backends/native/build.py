@@ -5,7 +5,7 @@ Requirements, and their reasons:
 - A wheel cannot hold these libraries: each must match the installed framework, the compiler's C++ library and the CPU
   (-march=native). All of them are part of the cache's key, so that none is ever served to another.
 - Eight processes that start at once compile once: a lock per library, and the rest wait for it.
-- A library is there whole or not at all: it is written under another name and then renamed.
+- A library is there whole or not at all: it is written under another name, to the disk, and then renamed.
 - -ffp-contract=off and no -ffast-math: clauses roi-pool.projection and roi-pool.grid count roundings.
 """
 
@@ -104,4 +104,6 @@ def _compile(command: list[str], library: Path, framework: str) -> None:
                 f"the native kernels could not be compiled for {framework}; the compiler's last lines:\n{last_lines}\n"
                 f"The command: {shlex.join(command)}"
             )
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())  # before its name, lest a power cut leave half a library under it
         os.replace(unfinished, library)

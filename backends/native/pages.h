@@ -46,7 +46,11 @@ class KeptBlocks {
         return found;
       }
     }
-    void* const data = std::aligned_alloc(kLargePage, bytes);
+    void* data = std::aligned_alloc(kLargePage, bytes);
+    if (!data) {  // under a limit on addresses, what is kept counts
+      free_all();
+      data = std::aligned_alloc(kLargePage, bytes);
+    }
 #if defined(MADV_HUGEPAGE)
     if (data) madvise(data, bytes, MADV_HUGEPAGE);  // a wish alone
 #endif
@@ -77,6 +81,14 @@ class KeptBlocks {
  private:
   // Twice the output and the argmax of two thousand boxes at 7 x 7 in 512 channels.
   static constexpr size_t kMost = size_t{1} << 30;
+
+  void free_all() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    while (!kept_.empty()) {
+      std::free(kept_.back().data);
+      remove(kept_.end() - 1);
+    }
+  }
 
   void remove(std::vector<Block>::iterator block) {
     bytes_ -= block->bytes;

@@ -8,12 +8,11 @@ the same. XLA (jit_compile=True) refuses them with an error that names the op.
 """
 
 import math
-import operator
 
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_number, check_profile
+from frcnn.backends.arguments import as_index, as_number, check_profile
 from frcnn.backends.tf import library
 
 FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
@@ -152,7 +151,7 @@ def _as_float_tensor(name, value, shape):
 def _as_output_size(value):
     """`value` as (P_h, P_w); one number stands for both. Clause roi-pool.error-output-size."""
     try:
-        sizes = tuple(operator.index(size) for size in ((value, value) if np.ndim(value) == 0 else value))
+        sizes = tuple(as_index(size) for size in ((value, value) if np.ndim(value) == 0 else value))
     except TypeError:
         raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
     if len(sizes) != 2 or min(sizes) < 1:

@@ -22,6 +22,7 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     torch.autograd's reverse mode: forward mode raises NotImplementedError, and torch.func's derivatives are refused.
     Autocast changes nothing: the result has the type of input. On CUDA, torch.use_deterministic_algorithms makes
     backward repeatable bitwise; on the CPU it always is.
+    Exported for inference, under torch.no_grad(), it computes no argmax; exported without, it can be trained.
     Raises ValueError or TypeError naming the argument and the first offending row.
     Source: the paper, section 2.1. Clauses: all of spec/roi-pool.md.
 
@@ -36,7 +37,8 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0, *, profile="exact", v
     pooled_height, pooled_width = arguments.as_output_size(output_size)
     if not isinstance(boxes, torch.Tensor):
         boxes = arguments.as_rows(boxes, input)
-    wants_gradient = torch.is_grad_enabled() and input.requires_grad
+    # What is exported may be trained later, whatever its example input wants.
+    wants_gradient = torch.is_grad_enabled() and (input.requires_grad or torch.compiler.is_exporting())
     pooling = (input, boxes.detach(), pooled_height, pooled_width, arguments.as_scale(spatial_scale), profile)
     if out is None:
         return torch.ops.frcnn.roi_pool(*pooling, wants_gradient, validate)[0]

@@ -4,11 +4,9 @@ Clauses: roi-pool.error-rank, roi-pool.error-type, roi-pool.error-profile, roi-p
 roi-pool.error-scale, roi-pool.error-image-index, roi-pool.error-coordinate.
 """
 
-import operator
-
 import torch
 
-from frcnn.backends.arguments import FLOAT32_INFINITY, LARGEST_COORDINATE, as_number, check_profile
+from frcnn.backends.arguments import FLOAT32_INFINITY, LARGEST_COORDINATE, as_index, as_number, check_profile
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _FLOATS_SPELLED = "float16, bfloat16, float32, float64"
@@ -18,16 +16,21 @@ _FLOAT32_ZERO = 2.0**-150  # the largest that float32 rounds to 0, half of its s
 def as_output_size(value) -> tuple[int, int]:
     """`value` as (P_h, P_w); one whole number stands for both. Clause roi-pool.error-output-size."""
     sizes: tuple[int, ...]
-    if isinstance(value, int):
+    if _is_int(value):
         sizes = (value, value)
     else:
         try:
-            sizes = tuple(size if isinstance(size, int) else operator.index(size) for size in _pair(value))
+            sizes = tuple(size if _is_int(size) else as_index(size) for size in _pair(value))
         except TypeError:
             raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
     if len(sizes) != 2 or sizes[0] < 1 or sizes[1] < 1:
         raise ValueError(f"output_size must be 2 whole numbers of at least 1, got {value!r}")
     return sizes[0], sizes[1]
+
+
+def _is_int(value):
+    """Compiled, symbols too, which as_index would fix; True is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _pair(value):
@@ -194,7 +197,7 @@ def memory_format_of_each(tensor):
 
 def _overlap(one, other):
     """Do the bytes from the first to the last element of either meet?"""
-    if one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr() or 0 in (one.numel(), other.numel()):
+    if 0 in (one.numel(), other.numel()):
         return False
     spans = []
     for tensor in (one, other):

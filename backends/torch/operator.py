@@ -22,16 +22,18 @@ from frcnn.backends.torch import arguments
 
 _library = torch.library.Library("frcnn", "DEF")
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides)
+# The check of boxes waits for the device, which ends the capture of a CUDA graph.
+_WAITING = (*_TAGS, torch.Tag.cudagraph_unsafe)
 
 _library.define(
-    "roi_pool(Tensor input, Tensor boxes, int pooled_height, int pooled_width, float spatial_scale, str profile, "
-    "bool with_argmax, bool validate) -> (Tensor, Tensor)",
-    tags=_TAGS,
+    "roi_pool(Tensor input, Tensor boxes, SymInt pooled_height, SymInt pooled_width, float spatial_scale, "
+    "str profile, bool with_argmax, bool validate) -> (Tensor, Tensor)",
+    tags=_WAITING,
 )
 _library.define(
-    "roi_pool_into(Tensor input, Tensor boxes, int pooled_height, int pooled_width, float spatial_scale, str profile, "
-    "bool validate, Tensor(a!) out) -> ()",
-    tags=_TAGS,
+    "roi_pool_into(Tensor input, Tensor boxes, SymInt pooled_height, SymInt pooled_width, float spatial_scale, "
+    "str profile, bool validate, Tensor(a!) out) -> ()",
+    tags=_WAITING,
 )
 _library.define(
     "roi_pool_backward(Tensor grad, Tensor argmax, Tensor boxes, SymInt[] input_size, float spatial_scale, "
@@ -143,7 +145,10 @@ def _keep_for_pool(ctx, inputs, output):
 
 def _pool_gradient(ctx, grad, _):
     if not ctx.with_argmax:
-        raise RuntimeError("roi_pool was called with with_argmax=False and so has no gradient; call it with True")
+        raise RuntimeError(
+            "roi_pool has no gradient without its argmax (with_argmax=False); where it was exported, export it with "
+            "gradients enabled"
+        )
     argmax, boxes = ctx.saved_tensors
     return _backward(ctx, grad, argmax, boxes, ctx.input_size), *[None] * 7
 

@@ -11,6 +11,7 @@ other with every tile of its list. (scatter's order is nobody's, with one tile o
 """
 
 import functools
+import threading
 
 import triton
 
@@ -53,10 +54,10 @@ def over_bins(kernel, shape, interpreted, channels_last):
         return triton.cdiv(bins, tile["BINS"]), triton.cdiv(C, tile["BLOCK_C"])
 
     if not interpreted and bins * C >= LEAST:
-        return _tuned(kernel)[grid], {"KIND": _kind(bins * C, channels_last)}
+        return _one_at_a_time(_tuned(kernel)[grid]), {"KIND": _kind(bins * C, channels_last)}
     most = INTERPRETED if interpreted else 128
     BLOCK_C = power_of_two(C, most)
-    return kernel[grid], {"KIND": "", "BINS": power_of_two(bins, most // BLOCK_C), "BLOCK_C": BLOCK_C}
+    return kernel[grid], {"KIND": 0, "BINS": power_of_two(bins, most // BLOCK_C), "BLOCK_C": BLOCK_C}
 
 
 def over_cells(kernel, size, outputs, interpreted, channels_last):
@@ -69,17 +70,33 @@ def over_cells(kernel, size, outputs, interpreted, channels_last):
         return N * triton.cdiv(H * W, tile["CELLS"]), triton.cdiv(C, tile["BLOCK_C"])
 
     if not interpreted and outputs >= LEAST:
-        return _tuned(kernel)[grid], {"KIND": _kind(outputs, channels_last)}
+        return _one_at_a_time(_tuned(kernel)[grid]), {"KIND": _kind(outputs, channels_last)}
     most, channels = (INTERPRETED, INTERPRETED) if interpreted else (512, 64)
     BLOCK_C = power_of_two(C, channels)
     CELLS = power_of_two(H * W, most // BLOCK_C)
     ROIS = most // (CELLS * BLOCK_C) if interpreted else 1  # interpreted, each pass costs the same
-    return kernel[grid], {"KIND": "", "ROIS": ROIS, "CELLS": CELLS, "BLOCK_C": BLOCK_C}
+    return kernel[grid], {"KIND": 0, "ROIS": ROIS, "CELLS": CELLS, "BLOCK_C": BLOCK_C}
 
 
 def power_of_two(n, most):
     """The first power of two from n on, but not more than `most`, which is one."""
     return min(triton.next_power_of_2(n), most)
+
+
+_tuning = threading.Lock()
+
+
+def _one_at_a_time(run):
+    """`run`, one thread after the other: while it tunes, an Autotuner keeps the call's arguments in itself.
+
+    Autograd has a thread for each GPU. A launch is asynchronous, so the lock is held briefly once all is tuned.
+    """
+
+    def locked(*arguments, **constants):
+        with _tuning:
+            return run(*arguments, **constants)
+
+    return locked
 
 
 @functools.cache
@@ -102,5 +119,5 @@ def _no_wider(configs, arguments, **_):
 
 
 def _kind(outputs, channels_last):
-    """What tuning tells calls apart by, beside C, types and flags."""
-    return f"{'channels last' if channels_last else 'contiguous'}, 8^{outputs.bit_length() // 3}"
+    """What tuning tells calls apart by, beside C, types and flags. A number, for which no kernel is compiled anew."""
+    return 2 * (outputs.bit_length() // 3) + channels_last

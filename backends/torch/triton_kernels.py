@@ -151,7 +151,7 @@ def spans(
     tl.store(table + 2 * at + 1, tl.where(usable, end, first), mask=there)
 
 
-@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w", "KIND"])
 def forward(
     features,
     rois,
@@ -175,7 +175,7 @@ def forward(
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
     WITH_ARGMAX: tl.constexpr,
-    KIND: tl.constexpr,
+    KIND,
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -236,7 +236,7 @@ def forward(
         tl.store(output + at, best.to(output.dtype.element_ty), mask=out_mask)
 
 
-@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w", "KIND"])
 def scatter(
     grad,
     argmax,
@@ -262,7 +262,7 @@ def scatter(
     to_cell,
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
-    KIND: tl.constexpr,
+    KIND,
     BINS: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -292,7 +292,7 @@ def scatter(
     tl.atomic_add(grad_features + to, value.to(tl.float32), mask=mask, sem="relaxed")
 
 
-@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w"])
+@triton.jit(do_not_specialize=["R", "H", "W", "P_h", "P_w", "KIND"])
 def gather(
     grad,
     argmax,
@@ -318,7 +318,7 @@ def gather(
     to_cell,
     CAFFE: tl.constexpr,
     BF16: tl.constexpr,
-    KIND: tl.constexpr,
+    KIND,
     ROIS: tl.constexpr,
     CELLS: tl.constexpr,
     BLOCK_C: tl.constexpr,
@@ -358,11 +358,13 @@ def gather(
             grad_at = grad + ((at_roi * grad_r + p_from * grad_h + q_from * grad_w)[:, :, None] + own * grad_c)
             argmax_at = argmax + ((at_roi * arg_r + p_from * arg_h + q_from * arg_w)[:, :, None] + own * arg_c)
             for p in range(0, highest):
+                p_on = tl.cast(p, tl.int64)  # with strides of the caller's, products go beyond int32
                 for q in range(0, widest):
+                    q_on = tl.cast(q, tl.int64)
                     mask = ((p < high) & (q < wide))[:, :, None] & in_channel
-                    winner = tl.load(argmax_at + (p * arg_h + q * arg_w), mask=mask, other=-1)
+                    winner = tl.load(argmax_at + (p_on * arg_h + q_on * arg_w), mask=mask, other=-1)
                     hit = mask & (winner == cell[:, :, None])
-                    value = tl.load(grad_at + (p * grad_h + q * grad_w), mask=hit, other=0)
+                    value = tl.load(grad_at + (p_on * grad_h + q_on * grad_w), mask=hit, other=0)
                     if BF16:
                         value = (value.to(tl.int32) << 16).to(tl.float32, bitcast=True)
                     total += tl.reduce(value.to(tl.float32), 0, tl.standard._sum_combine)

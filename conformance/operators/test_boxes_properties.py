@@ -165,7 +165,7 @@ def test_a_box_without_extent_has_no_targets(subject, profile, past, axis):
 
 
 @clause("box-error.image-size")
-@pytest.mark.parametrize("side", [0, -1, 2.5, 2**24 + 1, np.nan, "9"])
+@pytest.mark.parametrize("side", [0, -1, 2.5, 2**24 + 1, np.nan, "9", True])
 def test_a_side_that_is_no_number_of_pixels_is_refused(subject, side):
     refused(subject, "clip_boxes", "image_size", GOOD, (9, side))
     refused(subject, "clip_boxes", "image_size", GOOD, (side, 9))

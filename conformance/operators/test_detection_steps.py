@@ -117,7 +117,7 @@ def test_an_image_that_is_not_there_is_refused_with_its_row(subject, value):
     ("name", "value"),
     [
         *(("image_count", value) for value in (-1, 2.5, 2**31)),
-        *((name, value) for name in ("per_image", "per_class") for value in (0, -1, 2.5, 2**31)),
+        *((name, value) for name in ("per_image", "per_class") for value in (0, -1, 2.5, 2**31, True)),
     ],
 )
 def test_limits_that_are_no_numbers_of_rows_are_refused(subject, name, value):

@@ -98,7 +98,7 @@ def test_vgg16_makes_38_cells_of_600_pixels(subject):
     [
         *(("size", (value,)) for value in ((0, 5), (5, -1), (2.5, 5), (5, 5, 3), 5, None, (5, 2**24 + 1))),
         *(("short_side", ((5, 5), value)) for value in (0, -600, 600.5, None, 2**24 + 1)),
-        *(("longest", ((5, 5), 600, value)) for value in (0, -1, 0.5, "1000", 2**24 + 1)),
+        *(("longest", ((5, 5), 600, value)) for value in (0, -1, 0.5, "1000", 2**24 + 1, True)),
     ],
 )
 def test_sides_that_are_none_are_refused_by_name(subject, name, arguments):
@@ -156,7 +156,7 @@ def test_images_that_make_no_input_are_refused(subject, name, wrong):
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        *(("n", (value, 2, 2)) for value in (0, -1, 2.5, None, 2**24 + 1)),
+        *(("n", (value, 2, 2)) for value in (0, -1, 2.5, None, 2**24 + 1, True)),
         *(("kernel", (5, value, 2)) for value in (0, -1, 2.5, None)),
         *(("stride", (5, 2, value)) for value in (0, -1, 2.5, None)),
         *(("pad", (5, 2, 2, value)) for value in (-1, 0.5, None, 2, 3)),

@@ -13,6 +13,8 @@ from frcnn.conformance.strategies import gradients, long_poolings, poolings
 from frcnn.conformance.subject import unpooling_of
 
 clause = pytest.mark.clause
+# Implementations may add in one order or in any, by other code, whichever they do by default.
+in_either_mode = pytest.mark.parametrize("deterministic", [None, False], ids=["default", "any-order"])
 
 
 def pytest_generate_tests(metafunc):
@@ -20,18 +22,31 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("grid", (7, 22) if metafunc.config.frcnn_run.effort == "quick" else (7, 22, 28, 44))
 
 
-def unpooling(data, profile, dtype_name="float32", roi_type=None, source=poolings):
+def unpooling(data, profile, dtype_name="float32", roi_type=None, source=poolings, deterministic=None):
     """A backward call after a forward one; argmax is the reference's, so that backward alone is in question."""
     options = {} if source is long_poolings else {"dtype_name": dtype_name, "roi_type": roi_type}
     case = data.draw(source(profile=profile, **options))
     _, argmax = reference.roi_pool(case.features, case.rois, case.output_size, case.spatial_scale, profile=profile)
-    return unpooling_of(case, argmax, data.draw(gradients(argmax.shape, dtype_name)))
+    call = unpooling_of(case, argmax, data.draw(gradients(argmax.shape, dtype_name)))
+    return call.having(deterministic=deterministic)
 
 
 @clause("roi-pool.backward", "roi-pool.backward-sum")
+@in_either_mode
 @given(data=st.data())
-def test_every_argmax_receives_its_gradient_and_gradients_add(subject, profile, data):
-    subject.check_backward(unpooling(data, profile))
+def test_every_argmax_receives_its_gradient_and_gradients_add(subject, profile, deterministic, data):
+    subject.check_backward(unpooling(data, profile, deterministic=deterministic))
+
+
+@clause("roi-pool.backward-sum")
+@in_either_mode
+def test_subnormal_gradients_count_in_full_where_they_have_an_order(subject, profile, deterministic):
+    """Alone on their cells, and three on one, whose sum is one float32."""
+    grad_output = np.array([2.0**-149, -(2.0**-130), 2.0**-140, 2.0**-141, 3 * 2.0**-149], np.float32)
+    rois = np.array([[0, x, 0, x, 0] for x in (0, 1, 2, 2, 2)], np.float32)
+    argmax = rois[:, 1].astype(np.int64).reshape(-1, 1, 1, 1)
+    case = Unpooling(grad_output.reshape(-1, 1, 1, 1), argmax, rois, (1, 1, 1, 3), profile=profile)
+    subject.check_backward(case.having(deterministic=deterministic))
 
 
 @clause("roi-pool.backward-sum")
@@ -61,9 +76,10 @@ def test_many_rois_on_one_cell_add_up(subject, profile, data):
 
 
 @clause("roi-pool.backward-dropped")
+@in_either_mode
 @given(data=st.data())
-def test_the_profile_decides_what_long_and_malformed_rois_drop(subject, profile, data):
-    subject.check_backward(unpooling(data, profile, source=long_poolings))
+def test_the_profile_decides_what_long_and_malformed_rois_drop(subject, profile, deterministic, data):
+    subject.check_backward(unpooling(data, profile, source=long_poolings, deterministic=deterministic))
 
 
 @clause("roi-pool.backward-dropped")
@@ -117,21 +133,23 @@ def test_backward_is_the_transpose_of_the_gather(subject, profile, data):
 @clause("roi-pool.accumulate", "roi-pool.dtype")
 @pytest.mark.parametrize("dtype_name", ["float16", "bfloat16"])
 @pytest.mark.parametrize("count", [2, 65, 257, 600])
-def test_half_types_add_in_float32(subject, profile, dtype_name, count):
+@in_either_mode
+def test_half_types_add_in_float32(subject, profile, deterministic, dtype_name, count):
     """One gradient of 256 and many small ones, which a sum kept in the half type would lose one after another."""
     for small in (1.0, 0.5, 0.0625):
         grad_output = np.full((count, 1, 1, 1), small)
         grad_output[0] = 256.0
         rois = np.zeros((count, 5), np.float32)
         argmax = np.zeros((count, 1, 1, 1), np.int64)
-        gradients_of_type = grad_output.astype(DTYPES[dtype_name])
-        subject.check_backward(Unpooling(gradients_of_type, argmax, rois, (1, 1, 1, 1), profile=profile))
+        case = Unpooling(grad_output.astype(DTYPES[dtype_name]), argmax, rois, (1, 1, 1, 1), profile=profile)
+        subject.check_backward(case.having(deterministic=deterministic))
 
 
 @each_type("roi-pool.dtype", types=("float16", "bfloat16", "float32"))
+@in_either_mode
 @given(data=st.data())
-def test_gradients_and_rois_each_have_their_own_type(subject, profile, dtype_name, data):
-    subject.check_backward(unpooling(data, profile, dtype_name))
+def test_gradients_and_rois_each_have_their_own_type(subject, profile, deterministic, dtype_name, data):
+    subject.check_backward(unpooling(data, profile, dtype_name, deterministic=deterministic))
 
 
 @clause("roi-pool.dtype-float64")
@@ -164,19 +182,14 @@ def test_gradients_whose_order_shows_are_added_in_one_order(subject, profile):
 
 
 @clause("roi-pool.dtype", "roi-pool.backward-dropped")
-def test_rois_keep_their_type_beside_half_gradients(subject, profile):
+@in_either_mode
+def test_rois_keep_their_type_beside_half_gradients(subject, profile, deterministic):
     """Pixel 259 is 260 in bfloat16: cast to the gradient's type, the RoI would begin behind its own argmax."""
     grad_output = np.ones((1, 1, 1, 1), DTYPES["bfloat16"])
     rois = np.array([[0, 259, 0, 259, 0]], np.float32)
     argmax = np.full((1, 1, 1, 1), 259)
-    subject.check_backward(Unpooling(grad_output, argmax, rois, (1, 1, 1, 300), profile=profile))
-
-
-@clause("roi-pool.backward-sum")
-@given(data=st.data())
-def test_the_mode_without_promise_of_order_keeps_the_bound_too(subject, profile, data):
-    case = unpooling(data, profile)
-    subject.check_backward(case.having(deterministic=False))
+    case = Unpooling(grad_output, argmax, rois, (1, 1, 1, 300), profile=profile)
+    subject.check_backward(case.having(deterministic=deterministic))
 
 
 @clause("roi-pool.no-rois", "roi-pool.channel")

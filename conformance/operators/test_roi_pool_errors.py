@@ -61,7 +61,7 @@ def test_an_unknown_profile_is_refused(subject, name):
 
 
 @clause("roi-pool.error-output-size")
-@pytest.mark.parametrize("size", [(0, 7), (7, 0), (-1, 2), (2.5, 2), (7,), (1, 2, 3), "77"])
+@pytest.mark.parametrize("size", [(0, 7), (7, 0), (-1, 2), (2.5, 2), (7,), (1, 2, 3), "77", True, (2, True)])
 def test_an_output_size_that_is_no_grid_is_refused(subject, profile, size):
     subject.check_refused(lambda: subject.pool(GOOD.having(output_size=size, profile=profile)), "output_size")
 

@@ -202,7 +202,7 @@ def test_a_key_of_nan_is_refused_with_its_row(subject):
 
 
 @clause("roi-sampling.error-numbers")
-@pytest.mark.parametrize("wrong", [0, -1, 0.5, 2.0, 2**31, "two", None])
+@pytest.mark.parametrize("wrong", [0, -1, 0.5, 2.0, 2**31, "two", None, True])
 def test_a_size_that_is_no_whole_number_is_refused(subject, wrong):
     refused(subject, "sample_rois", ("rois_per_image",), OVERLAPS, CLASSES, KEYS, rois_per_image=wrong)
     refused(subject, "image_order", ("images_per_batch",), KEYS, images_per_batch=wrong)

@@ -161,8 +161,8 @@ def test_a_momentum_that_is_one_and_a_rate_that_overflows_in_the_product_are_ref
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        *(("iteration", value) for value in (-1, 0.5, 2**53 + 1, None, "1")),
-        *(("step", value) for value in (0, -1, 2.5, 2**53 + 1)),
+        *(("iteration", value) for value in (-1, 0.5, 2**53 + 1, None, "1", True)),
+        *(("step", value) for value in (0, -1, 2.5, 2**53 + 1, True)),
         *(("base", value) for value in (-1.0, np.nan, np.inf, "1")),
         *(("gamma", value) for value in (0.0, -0.1, 2.0, np.nan, None)),
     ],

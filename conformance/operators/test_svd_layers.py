@@ -126,7 +126,7 @@ def test_a_weight_that_is_not_finite_is_refused_with_its_place(subject, value):
 
 
 @clause("svd-layers.error-rank")
-@pytest.mark.parametrize("wrong", [0, -1, 3, 2**40, 1.5, 2.0, "one", None])
+@pytest.mark.parametrize("wrong", [0, -1, 3, 2**40, 1.5, 2.0, "one", None, True])
 def test_a_rank_out_of_range_is_refused(subject, wrong):
     subject.check_refused(lambda: subject.call("truncated_svd", W, wrong), "t must")
     subject.check_refused(lambda: subject.call("svd_approximation", W, wrong), "t must")

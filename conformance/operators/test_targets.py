@@ -161,7 +161,7 @@ def test_labels_of_another_shape_or_type_are_refused(subject, wrong):
 
 
 @clause("box-targets.error-count")
-@pytest.mark.parametrize("value", [0, -1, 2.5, 65537, "2", None])
+@pytest.mark.parametrize("value", [0, -1, 2.5, 65537, "2", None, True])
 def test_a_class_count_that_is_none_is_refused(subject, value):
     none = np.zeros((0, 4)), np.zeros(0, int)
     subject.check_refused(lambda: subject.call("target_statistics", *none, value), "class_count")

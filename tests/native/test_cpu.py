@@ -371,6 +371,28 @@ def test_a_large_result_that_somebody_holds_keeps_its_numbers():
     assert torch.equal(view, before[0][5])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept on Linux only")
+def test_what_is_kept_is_given_up_before_an_address_limit_refuses_a_result():
+    program = """
+import resource
+import torch
+from frcnn.backends.torch import roi_pool
+
+def pool(R):
+    return roi_pool(torch.ones(1, 512, 4, 4), torch.zeros(1, 5).repeat(R, 1), 7)
+
+pool(1)
+held = [pool(1000) for _ in range(4)]
+del held  # 400 MB that are kept, in blocks too small for what comes
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)
+print(pool(3000).shape[0])
+"""
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == "3000"
+
+
 def test_a_large_result_can_be_resized_as_any_tensor_of_torchs_own():
     output, _ = pool_many_rois(128)
     before = output.clone()

@@ -1,7 +1,9 @@
 """What torchvision's roi_pool takes, this takes; and every bad input is refused by name."""
 
 import re
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,6 +79,19 @@ def test_the_module_pools_as_the_function_does_and_says_what_it_is():
 def test_the_module_can_be_exported():
     exported = torch.export.export(RoIPool(2, 1.0, profile="caffe-2015"), (INPUT, BOXES))
     assert torch.equal(exported.module()(INPUT, BOXES), roi_pool(INPUT, BOXES, 2, profile="caffe-2015"))
+
+
+def test_an_export_can_be_trained_whatever_its_example_wanted_and_without_gradients_computes_no_argmax():
+    exported = torch.export.export(RoIPool(2, 1.0), (INPUT, BOXES))
+    wanting, other = INPUT.clone().requires_grad_(), INPUT.clone().requires_grad_()
+    exported.module()(wanting, BOXES).square().sum().backward()
+    roi_pool(other, BOXES, 2).square().sum().backward()
+    assert torch.equal(wanting.grad, other.grad)
+    with torch.no_grad():
+        for_inference = torch.export.export(RoIPool(2, 1.0), (INPUT, BOXES))
+    assert torch.equal(for_inference.module()(INPUT, BOXES), roi_pool(INPUT, BOXES, 2))
+    with pytest.raises(RuntimeError, match="export it with gradients enabled"):
+        for_inference.module()(wanting, BOXES).sum().backward()
 
 
 def row(*values):
@@ -216,6 +231,16 @@ def test_a_result_that_a_graph_still_needs_is_not_written_over_unnoticed():
         roi_pool(INPUT + 1, BOXES[:2], 2, out=out)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         product.backward()
+
+
+def test_a_result_may_not_lie_in_the_maps_that_are_read_though_each_has_a_storage_of_its_own():
+    memory = np.zeros(INPUT.numel() + 1000, np.float32)
+    maps = torch.from_numpy(memory[: INPUT.numel()]).view(INPUT.shape)
+    out = torch.empty(roi_pool(INPUT, BOXES, 2).shape)
+    for first, meets in ((INPUT.numel() - 1, True), (INPUT.numel(), False)):
+        place = torch.from_numpy(memory[first : first + out.numel()]).view(out.shape)
+        with pytest.raises(ValueError, match="out must not share memory with input") if meets else nullcontext():
+            roi_pool(maps, BOXES, 2, out=place)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
+from torch._inductor.utils import get_first_incompatible_cudagraph_node
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from frcnn.backends.torch import roi_pool
 
@@ -136,6 +139,27 @@ def test_compiled_in_one_graph_it_equals_eager_forward_and_backward(profile, dyn
         expected.square().sum().backward()
         got.square().sum().backward()
         assert torch.equal(eager.grad, other.grad)
+
+
+def test_compiled_with_sizes_that_vary_it_is_compiled_for_them_all():
+    torch._dynamo.reset()
+    counter = CompileCounter()
+
+    @torch.compile(fullgraph=True, dynamic=True, backend=counter)
+    def like(input, boxes, other):
+        return roi_pool(input, boxes, (other.shape[0], other.shape[1]), 0.9)
+
+    input = distinct((2, 3, 8, 7), torch.float32)
+    for size in ((2, 3), (3, 4), (5, 6), (7, 2)):
+        assert torch.equal(like(input, boxes(), torch.empty(size)), roi_pool(input, boxes(), size, 0.9))
+    assert counter.frame_count <= 2  # the first size may be compiled for alone
+
+
+def test_what_waits_for_the_device_is_kept_out_of_cuda_graphs():
+    graph = make_fx(lambda input, boxes: roi_pool(input, boxes, 2), tracing_mode="fake")(
+        distinct((2, 3, 8, 7)), boxes()
+    )
+    assert "roi_pool" in get_first_incompatible_cudagraph_node(graph).name
 
 
 @layouts

@@ -1,5 +1,8 @@
 """The tiles that Triton's kernels may run with: no bit depends on them, and the fastest is found once."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -140,7 +143,7 @@ def test_a_tile_so_narrow_that_cuda_could_not_launch_it_is_not_tried(monkeypatch
 def test_a_small_call_is_not_measured(monkeypatch):
     gpu = Gpu(launch.kernels(False).forward, lambda tile: 1, monkeypatch)
     pool(30)
-    assert [(grid, constants["KIND"]) for grid, constants in gpu.launched] == [((30 * 49, 4), "")]
+    assert [(grid, constants["KIND"]) for grid, constants in gpu.launched] == [((30 * 49, 4), 0)]
 
 
 def test_what_is_added_to_is_zero_again_after_measuring(monkeypatch):
@@ -150,6 +153,22 @@ def test_what_is_added_to_is_zero_again_after_measuring(monkeypatch):
         launched(kernel, tiles.over_bins(kernel, (2000, 512, 7, 7), False, True), total=total)
         assert total.tolist() == [calls] * 3
     assert len(gpu.launched) == len(tiles.BINS) + 2
+
+
+def test_two_threads_that_tune_at_once_each_add_to_their_own(monkeypatch):
+    """As autograd's, one for each GPU. While it tunes, Triton's Autotuner keeps the arguments of one call in itself."""
+    kernel = launch.kernels(False).scatter
+    gpu = Gpu(kernel, lambda tile: time.sleep(1e-3) or 1, monkeypatch)
+    totals = [torch.zeros(3) for _ in range(4)]
+
+    def backward(total, R):
+        launched(kernel, tiles.over_bins(kernel, (R, 512, 7, 7), False, True), total=total)
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(backward, total, R) for total, R in zip(totals, (2000, 2000, 300, 40), strict=True)]:
+            done.result()
+    assert [total.tolist() for total in totals] == [[1.0] * 3] * 4
+    assert len(gpu.launched) > 2 * len(tiles.BINS)
 
 
 def test_gather_is_measured_by_the_outputs_whose_gradients_it_takes(monkeypatch):

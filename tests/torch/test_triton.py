@@ -123,6 +123,17 @@ def test_a_garbled_argmax_or_box_writes_nothing_out_of_bounds(device, profile, d
     assert not back[:, :, :, 1:].any()
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_gradients_whose_steps_add_up_beyond_int32_are_found(deterministic):
+    """Six steps of 360 million numbers; of the 4 GB no page is touched but where the seven gradients lie."""
+    step = 360_000_000
+    grad = torch.empty(6 * step + 1, dtype=torch.bfloat16).as_strided((1, 1, 7, 1), (1, 1, step, 1))
+    grad.copy_(torch.arange(1, 8).reshape(grad.shape))
+    boxes, argmax = torch.zeros(1, 5), torch.zeros(grad.shape, dtype=torch.int32)
+    total = launch.backward(grad, argmax, boxes, (1, 1, 1, 1), 1.0, "exact", deterministic)
+    assert total.tolist() == [[[[28.0]]]]
+
+
 def test_more_than_one_program_gives_the_same(monkeypatch):
     """The interpreter's tiles hold a small case whole; a GPU's do not."""
     rng = np.random.default_rng(1)
