@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -244,5 +244,6 @@ class Recorder:
         stood = file.read_text(encoding="utf-8") if file.exists() else ""
         if not stood:
             return DIED
-        self.plugins.get_plugin("terminalreporter").write_line(f"{report.nodeid}\n{stood}")
+        terminal: Any = self.plugins.get_plugin("terminalreporter")
+        terminal.write_line(f"{report.nodeid}\n{stood}")
         return STUCK.format(self.run.call_limit)

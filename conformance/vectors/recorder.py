@@ -152,9 +152,9 @@ def _bound(allowed):
 def _as_call(case):
     """A call of RoI pooling as one of the reference's function; which says nothing of with_argmax and deterministic."""
     if isinstance(case, Pooling):
-        arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
-        return Call("roi_pool", arguments, {"profile": case.profile, "validate": case.validate})
+        pooling = (case.features, case.rois, case.output_size, case.spatial_scale)
+        return Call("roi_pool", pooling, {"profile": case.profile, "validate": case.validate})
     if isinstance(case, Unpooling):
-        arguments = (case.grad_output, case.argmax, case.rois, case.features_shape, case.spatial_scale)
-        return Call("roi_pool_backward", arguments, {"profile": case.profile})
+        unpooling = (case.grad_output, case.argmax, case.rois, case.features_shape, case.spatial_scale)
+        return Call("roi_pool_backward", unpooling, {"profile": case.profile})
     return case
