@@ -23,7 +23,9 @@ def measure(pythons, cases, modes, rounds, threads, console, device="cpu", cases
     pythons: library -> the interpreter that has it, "copy" first. cases, modes: of a benchmark's module.
     device: "cpu" or "cuda". cases_in_turn: one library after the other, its cases in turn, a process for each.
 
-    Returns versions, copy_bytes_a_second and rows, as a file of results has them.
+    Returns versions, copy_bytes_a_second and rows, as a file of results has them. Of each row `agrees` is the share of
+    the numbers held to the reference, or to the first library, that are equal to a millionth; `peak_bytes` is what a
+    fresh process took to prepare the call and make it twice, beside the arrays that it was given.
     Raises WorkerError naming a library that does not start, or that died.
     """
     rows = []
@@ -61,8 +63,9 @@ def rows_of_case(case, mode, workers, file, rounds):
         return [_row(case, mode, worker.name, lacks=lacks) for worker in workers]
     timings: dict[str, turns.Timing] = {}
     lacking: dict[str, str] = {}
-    agreement: dict[str, float] = {}
-    np.savez(file, **case.arrays(mode))
+    agreement: dict[str, float | None] = {}
+    peaks: dict[str, int | None] = {}
+    truth = put(case, mode, file)
     together = [workers] if 4 * case.outputs < TOO_LARGE else [[worker] for worker in workers]
     for some in together:
         able = []
@@ -72,34 +75,44 @@ def rows_of_case(case, mode, workers, file, rounds):
                 able.append(worker)
             else:
                 lacking[worker.name] = why
-        if len(able) > 1:
-            agreement = _agreement(able, file.parent)
+        agreement |= agreement_of(able, truth, file.parent)
         timings |= zip((worker.name for worker in able), turns.interleaved(able, rounds), strict=True)
         for worker in able:
             worker.release()
+        peaks |= {worker.name: peak_of(worker, mode, file) for worker in able}
     return [
-        _row(case, mode, name, timings.get(name), agreement.get(name), lacking.get(name))
+        _row(case, mode, name, timings.get(name), peaks.get(name), agreement.get(name), lacking.get(name))
         for name in (worker.name for worker in workers)
     ]
 
 
 def rows_of_library(cases, mode, workers, file, rounds):
     """The rows of one library in one mode, with a worker a case, prepared by way of the file: the cases take turns."""
-    lacking = []
+    lacking, checked = [], []
     for case, worker in zip(cases, workers, strict=True):
         lacks = lacking_memory(case, mode)
         if not lacks:
-            np.savez(file, **case.arrays(mode))
+            truth = put(case, mode, file)
             lacks = worker.prepare(file, mode)
+        if not lacks:
+            checked.append((peak_of(worker, mode, file), agreement_of([worker], truth, file.parent).get(worker.name)))
         lacking.append(lacks)
     able = [worker for worker, lacks in zip(workers, lacking, strict=True) if not lacks]
-    timings = iter(turns.interleaved(able, rounds))
+    found = iter(zip(turns.interleaved(able, rounds), checked, strict=True))
     for worker in able:
         worker.release()
-    return [
-        _row(case, mode, worker.name, None if lacks else next(timings), lacks=lacks)
-        for case, worker, lacks in zip(cases, workers, lacking, strict=True)
-    ]
+    rows = []
+    for case, worker, lacks in zip(cases, workers, lacking, strict=True):
+        timing, (peak, agrees) = (None, (None, None)) if lacks else next(found)
+        rows.append(_row(case, mode, worker.name, timing, peak, agrees, lacks))
+    return rows
+
+
+def put(case, mode, file):
+    """Put the arrays of a case into the file; what is known of the answer, as Case.truth has it."""
+    arrays = case.arrays(mode)
+    np.savez(file, **arrays)
+    return case.truth(mode, arrays)
 
 
 def lacking_memory(case, mode):
@@ -108,24 +121,47 @@ def lacking_memory(case, mode):
     return f"it needs about {needed / 1e9:.0f} GB, and the machine has {there / 1e9:.0f}" if needed > there else None
 
 
-def _row(case, mode, library, timing=None, agrees=None, lacks=None):
+def _row(case, mode, library, timing=None, peak=None, agrees=None, lacks=None):
     return {
         "case": case.sizes(),
         "mode": mode,
         "library": library,
         "seconds": timing and timing.seconds,
-        "peak_bytes": timing and timing.peak,
+        "peak_bytes": peak,
         "bytes": case.bytes(mode),
         "agrees": agrees,
         "lacks": lacks,
     }
 
 
-def _agreement(workers, folder):
-    """Of each library's numbers, the share that are the first one's to a millionth: one operator is timed."""
-    answers = {}
+def peak_of(worker, mode, file):
+    """What a fresh process takes to prepare the call in the file and make it twice, in bytes; None where unknown."""
+    with worker.another() as fresh:
+        fresh.prepare(file, mode)
+        fresh.time(2)
+        return fresh.peak()
+
+
+def agreement_of(workers, truth, folder):
+    """Of each library's numbers, the share that are what they must be to a millionth: one operator is timed.
+
+    truth: rows of the output and their numbers; None to hold all to the first library's, where there are several.
+    """
+    rows, expected = (truth[0].tolist(), truth[1]) if truth else (None, None)
+    found: dict[str, float | None] = {}
+    if expected is None and len(workers) < 2:
+        return found
     for worker in workers:
-        worker.answer(folder / "answer.npy")
-        answers[worker.name] = np.load(folder / "answer.npy")
-    first = answers[workers[0].name]
-    return {name: float(np.isclose(answer, first, rtol=1e-6, atol=1e-6).mean()) for name, answer in answers.items()}
+        worker.answer(folder / "answer.npy", rows)
+        answer = np.load(folder / "answer.npy", allow_pickle=True)
+        if expected is None:
+            expected = answer
+        found[worker.name] = share_equal(answer, expected)
+    return found
+
+
+def share_equal(answer, expected):
+    """Of an array's numbers, the share that are equal to a millionth; none of one of another shape."""
+    if answer.dtype == object or answer.shape != expected.shape:
+        return 0.0
+    return float(np.isclose(answer, expected, rtol=1e-6, atol=1e-6).mean()) if expected.size else 1.0

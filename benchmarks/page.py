@@ -5,16 +5,25 @@ import tomllib
 from importlib import resources
 
 from frcnn.benchmarks.rounds import Timing
-from frcnn.benchmarks.table import as_markdown
+from frcnn.benchmarks.table import as_markdown, share
 
 HEAD = """# How fast it is
 
 Made by `frcnn bench page` from `benchmarks/results/`, where every figure stands with the machine it is from. A ratio is
-one of medians within one run, in which the libraries take turns, or the cases of one; a spread says how far its rounds
-lay apart."""
+one of medians within one run, in which the libraries take turns, or the cases of one. What is reached of the goals is
+judged on runs with two threads or a GPU alone, and of libraries whose answers are right.
+
+In the tables, *spread* is how far the slowest round lay from the fastest, as a share of the median; *of the copy* is
+the share of the bandwidth of copying 268 MB, measured once at the start of the run: arrays that fit the caches can
+exceed it. *peak MB* is what a fresh process took to prepare the call and make it twice, beside the arrays it was given
+(in results from before 2026-11-23: what one more call took, without what a library had kept of calls before).
+*agrees* is the share of numbers that are equal to a millionth to the reference's, or where nothing is said of it to the
+first library's."""
 
 # What `frcnn bench` writes into every file of results; `device` and `growth` are in some.
 PARTS = ("benchmark", "started", "commit", "machine", "threads", "rounds", "versions", "copy_bytes_a_second", "rows")
+
+THREADS = 2  # that the goals on a CPU are for
 
 BY_HAND = "Measured by hand with throw-away programs on two cores: no file of results holds these figures."
 
@@ -26,12 +35,16 @@ class InvalidResults(ValueError):
 def read(file):
     """What `frcnn bench` wrote into a file. Raises InvalidResults."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refused)
     except ValueError as error:
         raise InvalidResults(f"{file} is no file of results of `frcnn bench`, which are JSON: {error}") from error
     if lacking := [part for part in PARTS if not isinstance(found, dict) or part not in found]:
         raise InvalidResults(f"{file} is no file of results of `frcnn bench`: it lacks {', '.join(lacking)}")
     return found
+
+
+def _refused(word):
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def page(results, pictures):
@@ -46,7 +59,7 @@ def page(results, pictures):
     for name, found in results.items():
         shown = found | {"rows": []} if "growth" in found else found
         parts.append(as_markdown(shown).replace("\n## ", "\n### ").replace("# ", f"## {name}: ", 1).rstrip())
-        parts += [f"![how the time grows]({pictures[name]})"] if name in pictures else []
+        parts += [f"![how the time grows]({pictures[name]})"] if "growth" in found and name in pictures else []
     parts += ["## What was tried and is not there", BY_HAND, _tried()]
     return "\n\n".join(parts) + "\n"
 
@@ -62,9 +75,10 @@ def _reached(results):
             if row["seconds"]
         }
         lines = []
-        for kind, ratios in (("faster", _faster), ("per_roi", _per_roi), ("of_copy", _of_copy)):
+        in_turn = found.get("cases_in_turn", False)  # a ratio is of what took turns
+        for kind, ratios in (("per_roi", _per_roi),) if in_turn else (("faster", _faster), ("of_copy", _of_copy)):
             for goal in goals[kind]:
-                if goal["device"] == _device(found):
+                if goal["device"] == _device(found) and (_device(found) == "cuda" or found["threads"] == THREADS):
                     lines += ratios(goal, timed, found["copy_bytes_a_second"])
         if lines:
             head = "| what | case | library | measured | must | aim | |\n|:--|:--|:--|--:|--:|--:|:--|"
@@ -82,8 +96,7 @@ def _faster(goal, timed, copy):
         for library in goal["libraries"]:
             own = timed.get((case, goal["mode"], library))
             if own and peers:
-                ratio = min(peers) / own["median"]
-                yield _line(goal, case, library, ratio, goal["must"][place], goal["aim"][place], "{:.2f} x")
+                yield _line(goal, place, own, min(peers) / own["median"], "{:.{}f} x")
 
 
 def _per_roi(goal, timed, copy):
@@ -92,22 +105,31 @@ def _per_roi(goal, timed, copy):
         rows = [timed.get((case, goal["mode"], library)) for case in (many, few)]
         if all(rows):
             each, other = (row["median"] / row["case"]["R"] for row in rows)
-            yield _line(goal, many, library, each / other, goal["must"], goal["aim"], "{:.2f}", least=False)
+            yield _line(goal, 0, rows[0], each / other, "{:.{}f}", least=False)
 
 
 def _of_copy(goal, timed, copy):
     for place, case in enumerate(goal["cases"]):
         for library in goal["libraries"]:
             if row := timed.get((case, goal["mode"], library)):
-                share = 100 * row["bytes"] / row["median"] / copy
-                yield _line(goal, case, library, share, goal["must"][place], goal["aim"][place], "{:.1f} %")
+                yield _line(goal, place, row, 100 * row["bytes"] / row["median"] / copy, "{:.{}f} %")
 
 
-def _line(goal, case, library, measured, must, aim, written, least=True):
-    """A row of the table; least: whether must and aim are to be reached from below."""
-    sign = 1 if least else -1
-    said = "missed" if sign * measured < sign * must else "reached" if sign * measured < sign * aim else "aim reached"
-    cells = goal["what"], case, library, written.format(measured), f"{must:g}", f"{aim:g}", said
+def _line(goal, place, row, measured, written, least=True):
+    """A row of the table, of the case at this place of the goal's; least: whether must and aim are lower limits.
+
+    A figure that would look like must or aim with two digits has as many as tell them apart.
+    """
+    limits = [goal[name][place] for name in ("must", "aim") if name in goal]
+    digits = 2
+    while digits < 5 and any(round(measured, digits) == limit != measured for limit in limits):
+        digits += 1
+    reached = sum(measured >= limit if least else measured <= limit for limit in limits)
+    said = ("missed", "reached", "aim reached")[reached] if limits else ""
+    if row["agrees"] not in (None, 1):
+        said = f"agrees in {share(row['agrees'])} alone"
+    shown = [f"{limit:g}" for limit in limits] or ["-", "-"]
+    cells = goal["what"], row["case"]["name"], row["library"], written.format(measured, digits), *shown, said
     return "| " + " | ".join(cells) + " |"
 
 

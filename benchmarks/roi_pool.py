@@ -1,10 +1,12 @@
 """RoI pooling beside every library that has it: the same boxes in the same maps.
 
 A mode is what a user does:
-    inference              no argmax; buffers of the call before are used again where the library lets a caller
-    training               with argmax, fresh outputs, maps as the library likes them best
-    training, contiguous   the same, for a caller whose maps have their channels first and who knows of nothing else
-    backward               the gradient of the maps, in one order of addition where the library has one
+    inference              no argmax; buffers of the call before are used again where the library lets a caller; maps
+                           are handed over, and results taken, as the library likes them best of those it can be given
+    inference, contiguous  the same, for a caller whose maps have their channels first and who knows of nothing else
+    training               with argmax, and without a place for the results; maps as the library likes them best
+    training, contiguous   the same, for a caller whose maps have their channels first
+    backward               the gradient of the maps, as the library likes them; in one order of addition where it can
 
 The cases are two of the paper's sizes, its dense boxes, and what grows from them. Symbols as in spec/roi-pool.md: N
 images, C channels, map H x W at 1/16; R RoIs of 16 to 500 by 16 to 400 pixels, whole within their image; P x P
@@ -15,16 +17,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from frcnn import reference
 from frcnn.benchmarks import case
 
 TITLE = "RoI pooling"
-MODES = ("inference", "training", "training, contiguous", "backward")
+MODES = ("inference", "inference, contiguous", "training", "training, contiguous", "backward")
 HERE = ("frcnn-torch", "frcnn-tf")
 PEERS = ("openvino", "onnxruntime", "opencv", "torchvision", "mxnet")
 ON_CUDA = ("frcnn-torch", "torchvision")
 DEFAULT = ("A", "B")
 SCALE = 1 / 16
 WIDEST, TALLEST, SMALLEST = 500, 400, 16
+CHECKED = 8  # RoIs of a call that are held to the reference
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ class Case(case.Case):
             arrays["grad"] = random.standard_normal((self.R, self.C, self.P, self.P), np.float32)
         return arrays
 
+    def truth(self, mode, arrays):
+        """Forward, a few of the RoIs: their rows, and what the reference gives for them."""
+        if mode == "backward":
+            return None
+        rows = np.linspace(0, self.R - 1, min(self.R, CHECKED), dtype=int)
+        return rows, reference.roi_pool(arrays["features"], arrays["rois"][rows], self.P, SCALE)[0]
+
     @property
     def outputs(self):
         return self.R * self.C * self.P**2
@@ -63,7 +74,7 @@ class Case(case.Case):
         Maps and outputs have 4 bytes a number, an argmax 4 too. Inference reads the maps and writes the output;
         training writes the argmax besides; backward reads both and writes the maps' gradient. RoIs are next to nothing.
         """
-        arrays = {"inference": 1, "training": 2, "training, contiguous": 2, "backward": 2}[mode]
+        arrays = 1 if mode.startswith("inference") else 2
         return 4 * (self.N * self.C * self.H * self.W + arrays * self.outputs)
 
 

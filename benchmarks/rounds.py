@@ -13,10 +13,9 @@ PAUSE = 0.02  # seconds, after which the threads of the library before no longer
 
 @dataclass
 class Timing:
-    """Seconds of one call, round by round; peak: bytes that one call takes, or None."""
+    """Seconds of one call, round by round."""
 
     seconds: list[float] = field(default_factory=list)
-    peak: int | None = None
 
     @property
     def median(self):
@@ -38,8 +37,6 @@ def interleaved(workers, rounds):
             seconds = worker.time(calls)
             if number >= WARM_UP:
                 timing.seconds.append(seconds)
-    for worker, _, timing in timed:
-        timing.peak = worker.peak()
     return [timing for _, _, timing in timed]
 
 

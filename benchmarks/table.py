@@ -54,6 +54,11 @@ def _sizes(row):
     return f"{sizes}; float32{moved}."
 
 
+def share(part):
+    """In per cent, and 100 of the whole alone."""
+    return "100 %" if part == 1 else f"{min(100 * part, 99.99):.2f} %"
+
+
 def _table(rows, copied):
     from tabulate import tabulate
 
@@ -66,12 +71,12 @@ def _table(rows, copied):
             [
                 row["library"],
                 f"{1e3 * timing.median:.3g}",
-                f"{100 * timing.spread:.0f} %",
+                f"{100 * timing.spread:.0f} %" if len(timing.seconds) > 1 else "-",
                 f"{timing.median / timed[0][0].median:.2f}",
                 f"{rate / 1e9:.2f}" if rate else "-",
                 f"{100 * rate / copied:.0f} %" if rate else "-",
                 "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}",
-                "-" if row["agrees"] is None else f"{100 * row['agrees']:.2f} %",
+                "-" if row["agrees"] is None else share(row["agrees"]),
             ]
         )
     headings = ["library", "ms", "spread", "times the fastest", "GB/s", "of the copy", "peak MB", "agrees"]

@@ -1,7 +1,9 @@
 """The other end of workers/serve.py: a library in a process of its own, asked to prepare calls and to time them."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from importlib import resources
 from pathlib import Path
@@ -28,7 +30,7 @@ class Worker:
     """
 
     def __init__(self, name, python, threads, log, device="cpu"):
-        self.name = name
+        self.name, self._made_with = name, (name, python, threads, log, device)
         file = resources.files("frcnn.benchmarks.workers") / f"with_{name.replace('-', '_')}.py"
         self.log = Path(log) / f"{name}.log"
         surroundings = {name: str(threads) for name in ("OMP_NUM_THREADS", "FRCNN_BENCH_THREADS")}
@@ -42,22 +44,37 @@ class Worker:
                     stderr=log_file,
                     text=True,
                     env={**os.environ, **surroundings},
+                    start_new_session=True,  # what it starts ends with it
                 )
             except OSError as error:
                 raise WorkerError(f"worker {name} does not start: {python} is no Python here: {error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        self.versions = self._answer()["versions"]
+        try:
+            self.versions = self._answer()["versions"]
+        except BaseException:
+            self.end()
+            raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        self._requests.close()
-        self._answers.close()
-        self._process.kill()
+        self.end()
+
+    def end(self):
+        """End the process, and those that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        with contextlib.suppress(BrokenPipeError):  # of a request that a dead process has not read
+            self._requests.close()
+        self._answers.close()
+
+    def another(self):
+        """A second worker like this one, which has done nothing yet."""
+        return Worker(*self._made_with)
 
     def prepare(self, case_file, mode):
         """Have the call ready. Returns why the library has no such call, or None."""
@@ -68,12 +85,12 @@ class Worker:
         return self._ask(do="time", calls=calls)["seconds"]
 
     def peak(self):
-        """Bytes that one call needs beside what is there, or None."""
+        """The most bytes held since the call was prepared, beside what was held then; or None."""
         return self._ask(do="peak")["bytes"]
 
-    def answer(self, to):
-        """Make the call and have its result written, as .npy."""
-        self._ask(do="answer", to=str(to))
+    def answer(self, to, rows=None):
+        """Make the call and have its result written, as .npy: these rows of it, or all."""
+        self._ask(do="answer", to=str(to), rows=rows)
 
     def release(self):
         """Have nothing kept of the call."""
@@ -89,7 +106,12 @@ class Worker:
 
     def _answer(self):
         line = self._answers.readline()
-        return json.loads(line) if line else self._fail()
+        if not line:
+            self._fail()
+        try:
+            return json.loads(line)
+        except json.JSONDecodeError:
+            raise WorkerError(f"worker {self.name} said {line.strip()!r} where an answer was due") from None
 
     def _fail(self):
         status = self._process.wait()

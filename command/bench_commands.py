@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import click
 from frcnn.extras import needs
 from frcnn.machine import commit, machine
 from frcnn.page_help import link, of_files, put
+from frcnn.repro_help import twice
 
 _FILE = click.Path(path_type=Path)
 
@@ -83,6 +85,8 @@ def page(results, into) -> None:
     from frcnn.benchmarks.page import InvalidResults, read
     from frcnn.benchmarks.page import page as made
 
+    if again := twice([file.stem for file in results]):
+        raise click.UsageError(f"two files are named {again}, by which the page knows them; give one another name")
     try:
         found = {file.stem: read(file) for file in results}
     except InvalidResults as error:
@@ -103,33 +107,57 @@ def _run(
 
     console = Console(stderr=True)
     own = importlib.import_module(f"frcnn.benchmarks.{benchmark.replace('-', '_')}")
+    if again := twice([name for name, _ in peers]):
+        raise click.UsageError(f"two Pythons are given for {again}")
+    if growth and (cases or cases_in_turn):
+        raise click.UsageError("--growth has cases of its own, too many to be held side by side: no --case, no turns")
+    cases, modes = dict.fromkeys(cases), tuple(dict.fromkeys(modes))
     there = dict.fromkeys((COPY, *own.HERE), sys.executable) | dict(peers)
     for given, known in ((cases, own.CASES), (modes, own.MODES), (libraries, [name for name in there if name != COPY])):
         if unknown := [name for name in given if name not in known]:
-            raise click.UsageError(f"{unknown[0]!r} is none of {', '.join(known)}")
+            raise click.UsageError(f"{unknown[0]!r} is none of {'; '.join(known)}")
     axes = own.GROWTH if growth else {"": [own.CASES[name] for name in cases or own.DEFAULT]}
     pythons = {name: there[name] for name in (COPY, *libraries)} if libraries else there
-    if growth and cases_in_turn:
-        raise click.UsageError("--growth has too many cases to hold them side by side, as --cases-in-turn does")
     able = {COPY, *(own.ON_CUDA if device == "cuda" else (*own.HERE, *own.PEERS))}
     if left_out := [name for name in pythons if name not in able]:
         console.print(f"{', '.join(left_out)}: no part in {benchmark} on {device}", highlight=False)
     pythons = {name: python for name, python in pythons.items() if name in able}
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    if not set(pythons) - {COPY}:
+        raise click.UsageError(f"nothing is left to measure {benchmark} with")
+    head = {
+        "benchmark": own.TITLE,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+    }
+    try:  # what cannot be written is known before anything is measured
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise click.UsageError(f"--out: {error}") from error
+    if not out.name:
+        raise click.UsageError(f"--out must end in a name for the files, got {out}")
     try:
         chosen = [case for axis in axes.values() for case in axis]
         found = measure(pythons, chosen, modes or own.MODES, rounds, threads, console, device, cases_in_turn)
     except WorkerError as error:
         raise click.ClickException(str(error)) from error
-    head = {"benchmark": own.TITLE, "started": started, "commit": commit(), "machine": machine()}
     found = {**head, "device": device, "threads": threads, "rounds": rounds, "cases_in_turn": cases_in_turn, **found}
-    out.parent.mkdir(parents=True, exist_ok=True)
     if growth:
         names = {axis: {case.name for case in some} for axis, some in axes.items()}
         rows = {axis: [row for row in found["rows"] if row["case"]["name"] in names[axis]] for axis in axes}
-        growing.plot(out, rows)
         found["growth"] = growing.exponents(rows)
+    _beside(out, ".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     text = as_markdown(found)
-    out.with_suffix(".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(text, encoding="utf-8")
+    _beside(out, ".md").write_text(text, encoding="utf-8")
     click.echo(text)
+    if growth:
+        growing.plot(out, rows)
+    if wrong := [row for row in found["rows"] if row["agrees"] not in (None, 1)]:
+        places = ", ".join(dict.fromkeys(f"{row['library']} ({row['case']['name']}, {row['mode']})" for row in wrong))
+        click.echo(f"not all of the answers are the same: {places}", err=True)
+
+
+def _beside(out, ending):
+    """`out` with an ending, in place of none: x-2.13 has none."""
+    return out.parent / f"{out.name.removesuffix('.json')}{ending}"

@@ -1,20 +1,25 @@
 """The benchmark's harness runs, and its numbers add up. How fast anything is, no test says."""
 
 import json
+import os
 import re
+import signal
 import statistics
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from frcnn.benchmarks import detect, growth, loss, measure, nms, page, roi_pool, rounds, svd, train_step
 from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, B, Case
-from frcnn.benchmarks.table import as_markdown
+from frcnn.benchmarks.table import as_markdown, share
 from frcnn.benchmarks.worker import Worker, WorkerError, names
+from frcnn.benchmarks.workers import serve
 from frcnn.cli import main
 
 TINY = Case("tiny", N=2, C=3, H=10, W=12, R=5, P=2)
@@ -32,11 +37,12 @@ def measured():
 def test_every_mode_is_timed_as_often_as_asked_with_its_bytes_and_its_peak(measured):
     assert [row["mode"] for row in measured["rows"]] == list(roi_pool.MODES)
     maps, outputs = 2 * 3 * 10 * 12, 5 * 3 * 2 * 2
-    for row, arrays in zip(measured["rows"], (1, 2, 2, 2), strict=True):
+    for row, arrays in zip(measured["rows"], (1, 1, 2, 2, 2), strict=True):
         assert len(row["seconds"]) == 2
         assert all(seconds > 0 for seconds in row["seconds"])
         assert row["bytes"] == 4 * (maps + arrays * outputs)
-        assert row["peak_bytes"] is None or row["peak_bytes"] >= 0
+        assert row["peak_bytes"] is None or row["peak_bytes"] > 0
+        assert row["agrees"] == (None if row["mode"] == "backward" else 1)
         assert row["lacks"] is None
     assert set(measured["versions"]) == {"copy", "frcnn-torch"}
     assert measured["copy_bytes_a_second"] > 0
@@ -52,7 +58,7 @@ def test_the_table_says_bytes_a_second_and_their_share_of_a_copy(measured):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     assert cells[2:] == [
         ["a", "2e+03", "100 %", "1.00", "4.00", "25 %", "3", "50.00 %"],
-        ["b", "4e+03", "0 %", "2.00", "2.00", "12 %", "3", "50.00 %"],
+        ["b", "4e+03", "-", "2.00", "2.00", "12 %", "3", "50.00 %"],
     ]
     assert "- c: it has none" in text
 
@@ -60,8 +66,20 @@ def test_the_table_says_bytes_a_second_and_their_share_of_a_copy(measured):
 class Fake:
     """A worker whose call takes a second at first, then two: two calls each to count, two rounds each to warm up."""
 
-    def __init__(self, name, asked, lacks=None):
-        self.name, self.asked, self.lacks = name, asked, lacks
+    def __init__(self, name, asked, lacks=None, result=None):
+        self.name, self.asked, self.lacks, self.result = name, asked, lacks, result
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def another(self):
+        return Fake(self.name, [])
+
+    def answer(self, to, rows=None):
+        np.save(to, self.result if rows is None or self.result is None else self.result[rows])
 
     def prepare(self, case_file, mode):
         return self.lacks
@@ -153,7 +171,7 @@ def test_libraries_that_are_named_are_all_that_take_part_and_peers_may_be_among_
     assert asked[2]["opencv"] == "two"
     refused = CliRunner().invoke(main, [*words, "--library", "mxnet"])
     assert refused.exit_code == 2
-    assert "'mxnet' is none of frcnn-torch, frcnn-tf, torchvision, opencv" in refused.stderr
+    assert "'mxnet' is none of frcnn-torch; frcnn-tf; torchvision; opencv" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -162,6 +180,7 @@ def test_libraries_that_are_named_are_all_that_take_part_and_peers_may_be_among_
         ("{}", "it lacks benchmark, started"),
         ("[]", "it lacks benchmark, started"),
         ('{"rows": []}', "it lacks benchmark, started"),
+        ('{"rows": NaN}', "NaN is no number of JSON"),
         ("{}\n{}\n", "which are JSON"),
         ("\xff", "which are JSON"),
     ],
@@ -174,12 +193,93 @@ def test_a_file_that_holds_no_results_is_refused_by_name(tmp_path, text, said):
     assert said in result.stderr
 
 
+def test_an_answer_is_held_to_the_reference_where_it_is_known_and_to_the_first_library_where_not(tmp_path):
+    truth = TINY.truth("training", TINY.arrays("training"))
+    assert truth[0].tolist() == [0, 1, 2, 3, 4]
+    right = truth[1]
+    off = right.copy()
+    off.flat[: off.size // 4] += 1
+    workers = [
+        Fake(name, [], result=result)
+        for name, result in (("off", off), ("right", right), ("scalar", right.flat[0]), ("none", None))
+    ]
+    said = {"off": 0.75, "right": 1.0, "scalar": 0.0, "none": 0.0}
+    assert measure.agreement_of(workers[:2], truth, tmp_path) == {name: said[name] for name in ("off", "right")}
+    assert measure.agreement_of([workers[0]], truth, tmp_path) == {"off": 0.75}
+    assert measure.agreement_of(workers[1:], None, tmp_path) == {
+        name: said[name] for name in ("right", "scalar", "none")
+    }
+    assert measure.agreement_of(workers[:2], None, tmp_path) == {"off": 1.0, "right": 0.75}
+    assert measure.agreement_of([workers[0]], None, tmp_path) == {}
+
+
+def test_of_many_rois_a_few_are_held_to_the_reference():
+    case = replace(TINY, R=1000)
+    rows, expected = case.truth("inference", case.arrays("inference"))
+    assert (len(rows), rows[0], rows[-1]) == (roi_pool.CHECKED, 0, 999)
+    assert expected.shape == (roi_pool.CHECKED, 3, 2, 2)
+
+
+def test_a_share_is_a_hundred_per_cent_only_of_the_whole():
+    assert [share(part) for part in (1, 1 - 1e-9, 0.5, 0)] == ["100 %", "99.99 %", "50.00 %", "0.00 %"]
+
+
+def test_seconds_are_those_of_one_call_and_the_peak_counts_what_is_kept():
+    seconds = serve.timed(lambda: time.sleep(0.01), 3, lambda: None)
+    assert 0.01 <= seconds < 0.03
+    memory, kept = serve.Memory(), []
+    memory.begin()
+    if memory.before is None:
+        pytest.skip("this system does not say what a process holds")
+    kept.append(np.ones(2**23))  # 67 MB; the kernel counts pages in batches
+    assert 6e7 < memory.most() < 9e7
+    kept.clear()
+    assert 6e7 < memory.most() < 9e7
+
+
+def test_bytes_are_those_of_the_arrays():
+    assert nms.CASES["image"].bytes("nms") == 20 * 2000 * (4 + 1) * 4
+    R, K = 128, 20
+    assert loss.Case("x", R=R, K=K).bytes("loss") == loss_bytes(R, K)
+    assert svd.Case("x", u=6, v=9, t=2).bytes("svd") == 4 * (6 * 9 + 6 * 2 + 2 * 9)
+
+
+def loss_bytes(R, K):
+    """Scores and deltas, read and written as gradients; labels of 8 bytes and four targets, read."""
+    return R * (2 * 4 * 5 * (K + 1) + 8 + 4 * 4)
+
+
+def test_the_copy_counts_what_it_reads_and_what_it_writes(monkeypatch):
+    monkeypatch.setattr(measure, "Worker", lambda name, *_: Fake(name, []))
+    monkeypatch.setattr(Fake, "versions", {}, raising=False)
+    found = measure.measure({"copy": "", "a": ""}, [], ["inference"], 3, 1, Console(quiet=True))
+    assert found["copy_bytes_a_second"] == 2 * 2**28 / 1.0
+
+
+def test_a_worker_that_is_killed_between_two_requests_is_named(tmp_path):
+    with Worker("copy", sys.executable, 1, tmp_path) as copy:
+        os.kill(copy._process.pid, signal.SIGKILL)
+        copy._process.wait()
+        with pytest.raises(WorkerError, match="worker copy ended with status -9: it said nothing"):
+            copy.time(1)
+
+
+def test_what_a_worker_says_that_is_no_answer_is_quoted_and_nothing_of_it_goes_on(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nsleep 1000 &\necho $! > " + str(tmp_path / "pid") + "\necho hello\nsleep 1000\n")
+    python.chmod(0o755)
+    with pytest.raises(WorkerError, match="worker copy said 'hello' where an answer was due"):
+        Worker("copy", python, 1, tmp_path)
+    child = Path("/proc") / (tmp_path / "pid").read_text().strip() / "status"
+    assert not child.exists() or "State:\tZ" in child.read_text()
+
+
 def test_libraries_take_turns_and_the_first_rounds_are_not_counted():
     asked: list = []
     first, second = rounds.interleaved([Fake("a", asked), Fake("b", asked)], 3)
     assert "".join(asked[4:]) == "abba" + "abbaab"
     assert first.seconds == second.seconds == [2.0] * 3
-    assert (first.median, first.spread, first.peak) == (2.0, 0.0, 7)
+    assert (first.median, first.spread) == (2.0, 0.0)
 
 
 def test_the_exponent_of_a_power_is_found():
@@ -272,9 +372,9 @@ def test_the_page_says_what_of_the_goals_is_reached_and_what_is_missed():
     found = results_of(
         **{"frcnn-torch/A/inference": 1, "frcnn-tf/A/inference": 2, "openvino/A/inference": 5},
         **{"frcnn-torch/A/backward": 1, "mxnet/A/backward": 1.5, "torchvision/A/backward": 7},
-        **{"frcnn-torch/dense/inference": 20, "frcnn-torch/B/inference": 1},
     )
-    text = page.page({"run": found}, {"run": "run.png"})
+    growing = results_of() | {"growth": []}
+    text = page.page({"run": found, "growing": growing}, {"run": "run.png", "growing": "growing.png"})
     lines = [
         line.split("|")[2:-1] for line in text.splitlines() if line.startswith("| forward") or "| backward" in line
     ]
@@ -282,11 +382,49 @@ def test_the_page_says_what_of_the_goals_is_reached_and_what_is_missed():
         ["A", "frcnn-torch", "5.00 x", "3", "5", "aim reached"],
         ["A", "frcnn-tf", "2.50 x", "3", "5", "missed"],
         ["A", "frcnn-torch", "1.50 x", "1", "2", "reached"],
-        ["dense", "frcnn-torch", "0.89", "1", "0.5", "reached"],
     ]
-    assert "![how the time grows](run.png)" in text
+    assert "![how the time grows](growing.png)" in text
+    assert "run.png" not in text  # of a run before this one
     assert "nothing is said of the Triton kernels" in text
     assert "## What was tried and is not there\n\nMeasured by hand" in text
+
+
+def test_the_page_judges_only_what_took_turns_with_two_threads_and_answered_right():
+    figures = {"frcnn-torch/dense/inference": 20, "frcnn-torch/B/inference": 1, "openvino/B/inference": 4.999}
+    found = results_of(**figures)
+
+    def judged(found):
+        lines = page.page({"run": found}, {}).splitlines()
+        return [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines if line.startswith("| forward ")]
+
+    assert judged(found) == [["B", "frcnn-torch", "4.999 x", "3", "5", "reached"]]
+    assert judged(found | {"cases_in_turn": True}) == [["dense", "frcnn-torch", "0.89", "1", "0.5", "reached"]]
+    assert judged(found | {"threads": 4}) == []
+    wrong = found | {"rows": [row | {"agrees": 0.999999} for row in found["rows"]]}
+    assert judged(wrong) == [["B", "frcnn-torch", "4.999 x", "3", "5", "agrees in 99.99 % alone"]]
+
+
+def test_a_goal_that_asks_for_nothing_is_shown_without_a_verdict():
+    figures = {"frcnn-torch/A/inference, contiguous": 1, "openvino/A/inference, contiguous": 2.5}
+    text = page.page({"run": results_of(**figures)}, {})
+    (line,) = (line for line in text.splitlines() if line.startswith("| the same"))
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == ["A", "frcnn-torch", "2.50 x", "-", "-", ""]
+
+
+def test_results_of_one_name_are_not_dropped(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "found.json").write_text(json.dumps(results_of()))
+    result = CliRunner().invoke(main, ["bench", "page", *(str(tmp_path / f / "found.json") for f in ("a", "b"))])
+    assert (result.exit_code, "two files are named found" in result.stderr) == (2, True)
+
+
+def test_a_name_with_a_dot_keeps_what_is_behind_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(CASES, "A", TINY)
+    words = ("bench", "roi-pool", "--case", "A", "--mode", "inference", "--library", "frcnn-torch", "--rounds", "1")
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "torch-2.13")])
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["torch-2.13.json", "torch-2.13.md"]
 
 
 def test_on_a_gpu_its_own_goals_count_and_the_page_no_longer_says_that_there_is_none():
@@ -296,7 +434,7 @@ def test_on_a_gpu_its_own_goals_count_and_the_page_no_longer_says_that_there_is_
     lines = [line.split("|")[3:-1] for line in text.splitlines() if "| B |" in line]
     assert [[cell.strip() for cell in line] for line in lines] == [
         ["frcnn-torch", "4.00 x", "3", "6", "reached"],
-        ["frcnn-torch", "70.0 %", "60", "80", "reached"],
+        ["frcnn-torch", "70.00 %", "60", "80", "reached"],
     ]
     assert "nothing is said of the Triton kernels" not in text
 
@@ -318,10 +456,14 @@ def test_the_kept_page_is_what_the_command_makes_of_the_kept_results(tmp_path):
 
 def test_what_there_is_not_is_refused_by_name():
     for words, said in (
-        (("--case", "Z"), "'Z' is none of A, B, dense"),
-        (("--mode", "fast"), "'fast' is none of inference, training"),
+        (("--case", "Z"), "'Z' is none of A; B; dense"),
+        (("--mode", "fast"), "'fast' is none of inference; inference, contiguous; training"),
         (("--peer", "caffe=python"), "'caffe=python' must be one of copy, frcnn-tf"),
-        (("--growth", "--cases-in-turn"), "--growth has too many cases"),
+        (("--growth", "--cases-in-turn"), "--growth has cases of its own"),
+        (("--growth", "--case", "A"), "--growth has cases of its own"),
+        (("--peer", "opencv=a", "--peer", "opencv=b"), "two Pythons are given for opencv"),
+        (("--out", "/dev/null/x"), "--out: "),
+        (("--out", "."), "--out must end in a name"),
     ):
         result = CliRunner().invoke(main, ["bench", "roi-pool", *words])
         assert result.exit_code == 2

@@ -5,8 +5,8 @@ from standard input and answers each with one; what the library itself prints go
 
     {"do": "prepare", "case": FILE, "mode": NAME}   {} or {"lacks": WHY}     arrays of the .npz, a mode of the benchmark
     {"do": "time", "calls": N}                      {"seconds": S}           of one call, the mean of N
-    {"do": "peak"}                                  {"bytes": B}             what one call needs beside what is there
-    {"do": "answer", "to": FILE}                    {}                       the call's result, as .npy
+    {"do": "peak"}                                  {"bytes": B}             the most since before the call was prepared
+    {"do": "answer", "to": FILE, "rows": [I, ...]}  {}                       of the call's result, these or all, as .npy
     {"do": "release"}                               {}                       nothing is kept of the case
 
 The first line, before any request, is {"versions": {NAME: VERSION}}.
@@ -36,9 +36,10 @@ def serve(versions, make, device=None):
 
     versions: what is measured, name -> version. make: (case, mode) -> a function without arguments that makes the call
     and returns its result, an array or what np.asarray takes, once it is there. It raises Lacks.
-    device: where calls are not over when they return, an object with `wait()` and `peak(call)`, as `peak` below.
+    device: where calls are not over when they return, an object with `wait()`, and with `begin()` and `most()` for its
+        own memory, as those of `Memory` below.
     """
-    wait, peak_of = (device.wait, device.peak) if device else (lambda: None, peak)
+    wait, memory = (device.wait, device) if device else (lambda: None, Memory())
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
         print(json.dumps({"versions": versions}), file=answers)
@@ -49,24 +50,26 @@ def serve(versions, make, device=None):
             match request["do"]:
                 case "prepare":
                     try:
-                        call = _prepared(make, request)
+                        call = _prepared(make, request, memory)
                     except Lacks as error:
                         answer = {"lacks": str(error)}
                 case "time":
                     answer = {"seconds": timed(call, request["calls"], wait)}
                 case "peak":
-                    answer = {"bytes": peak_of(call)}
+                    answer = {"bytes": memory.most()}
                 case "answer":
-                    np.save(request["to"], np.asarray(call()))
+                    found = np.asarray(call())
+                    np.save(request["to"], found if request["rows"] is None else found[request["rows"]])
                 case "release":
                     call = None
                     gc.collect()
             print(json.dumps(answer), file=answers)
 
 
-def _prepared(make, request):
+def _prepared(make, request, memory):
     with np.load(request["case"]) as stored:
         case = {name: stored[name] for name in stored.files}
+    memory.begin()
     return make({name: array if array.ndim else array.item() for name, array in case.items()}, request["mode"])
 
 
@@ -80,15 +83,21 @@ def timed(call, calls, wait):
     return (time.perf_counter() - began) / calls
 
 
-def peak(call):
-    """Bytes that one call takes at most beside what the process holds already; None where Linux does not tell."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
-        before = _status("VmRSS")
-        call()
-        return max(_status("VmHWM") - before, 0)
-    except OSError:
-        return None
+class Memory:
+    """What the process came to hold since it began to prepare a call; nothing is known where Linux does not tell."""
+
+    before: int | None = None
+
+    def begin(self):
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+            self.before = _status("VmRSS")
+        except OSError:
+            self.before = None
+
+    def most(self):
+        """In bytes, what was held then taken off."""
+        return None if self.before is None else _status("VmHWM") - self.before
 
 
 def _status(field):

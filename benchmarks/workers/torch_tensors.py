@@ -32,14 +32,12 @@ class Gpu:
     def wait():
         torch.cuda.synchronize()
 
-    @staticmethod
-    def peak(call):
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
+    def begin(self):
+        self.before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        call()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+
+    def most(self):
+        return torch.cuda.max_memory_allocated() - self.before
 
 
-device = Gpu if DEVICE == "cuda" else None
+device = Gpu() if DEVICE == "cuda" else None
