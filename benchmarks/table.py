@@ -30,6 +30,7 @@ def _head(found):
         f"device: {found.get('device', 'cpu')}; threads: {found['threads']}; "
         f"rounds: {found['rounds']}, in which {taking}; commit: {found['commit'] or 'unknown'}",
         f"copy bandwidth, bytes read and written: {found['copy_bytes_a_second'] / 1e9:.1f} GB/s",
+        *([f"processes that wanted to run when it began: {found['load']:.2f}"] if "load" in found else []),
         *versions,
     ]
     return f"# {found['benchmark']}, {found['started']}\n\n" + "\n".join(f"- {line}" for line in lines)

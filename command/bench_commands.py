@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -129,6 +130,7 @@ def _run(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(),
+        "load": os.getloadavg()[0],
     }
     try:  # what cannot be written is known before anything is measured
         out.parent.mkdir(parents=True, exist_ok=True)

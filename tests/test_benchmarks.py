@@ -333,6 +333,7 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "new" / "found.json").read_text())
     (row,) = found["rows"]
     assert row["case"] == TINY.sizes()
+    assert f"wanted to run when it began: {found['load']:.2f}" in result.stdout
     assert f"{1e3 * statistics.median(row['seconds']):.3g}" in result.stdout
     assert (tmp_path / "new" / "found.md").read_text() in result.stdout
 
