@@ -63,4 +63,4 @@ def plot(path, growth):
             axes.legend(fontsize=7, title="exponent", title_fontsize=7, frameon=False, **beside)
         axes.grid(True, which="major", linewidth=0.3)
     for ending in ("png", "svg"):
-        figure.savefig(path.parent / f"{path.name}.{ending}", dpi=120)
+        figure.savefig(f"{path}.{ending}", dpi=120)

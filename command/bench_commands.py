@@ -139,6 +139,7 @@ def _run(
         raise click.UsageError(f"--out: {error}") from error
     if not out.name:
         raise click.UsageError(f"--out must end in a name for the files, got {out}")
+    out = out.with_name(out.name.removesuffix(".json"))  # what is behind any other dot belongs to the name
     try:
         chosen = [case for axis in axes.values() for case in axis]
         found = measure(pythons, chosen, modes or own.MODES, rounds, threads, console, device, cases_in_turn)
@@ -149,17 +150,12 @@ def _run(
         names = {axis: {case.name for case in some} for axis, some in axes.items()}
         rows = {axis: [row for row in found["rows"] if row["case"]["name"] in names[axis]] for axis in axes}
         found["growth"] = growing.exponents(rows)
-    _beside(out, ".json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    Path(f"{out}.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     text = as_markdown(found)
-    _beside(out, ".md").write_text(text, encoding="utf-8")
+    Path(f"{out}.md").write_text(text, encoding="utf-8")
     click.echo(text)
     if growth:
         growing.plot(out, rows)
     if wrong := [row for row in found["rows"] if row["agrees"] not in (None, 1)]:
         places = ", ".join(dict.fromkeys(f"{row['library']} ({row['case']['name']}, {row['mode']})" for row in wrong))
         click.echo(f"not all of the answers are the same: {places}", err=True)
-
-
-def _beside(out, ending):
-    """`out` with an ending, in place of none: x-2.13 has none."""
-    return out.parent / f"{out.name.removesuffix('.json')}{ending}"
