@@ -1,6 +1,7 @@
-"""Rounds: workers make their calls in turn, again and again, so that what else the machine does meets all."""
+"""Rounds: workers make their calls, one after the other, again and again: what else the machine does meets all."""
 
 import math
+import random
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -28,11 +29,10 @@ class Timing:
 
 
 def interleaved(workers, rounds):
-    """Timings of workers that are prepared, in their order; the first of a round is another one each time."""
-    timed = [(worker, _calls(worker), Timing()) for worker in workers]
+    """Timings of workers that are prepared, in their order. A round is in any order: none follows always the same."""
+    timed, dice = [(worker, _calls(worker), Timing()) for worker in workers], random.Random(0)
     for number in range(WARM_UP + rounds):
-        first = number % max(len(timed), 1)
-        for worker, calls, timing in timed[first:] + timed[:first]:
+        for worker, calls, timing in dice.sample(timed, len(timed)):
             time.sleep(PAUSE)
             seconds = worker.time(calls)
             if number >= WARM_UP:
