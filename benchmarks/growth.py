@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 
 SIZES = {"R": ("R",), "C": ("C",), "P": ("P",), "H W": ("H", "W")}
-WORDS = {"R": "RoIs", "C": "channels", "P": "sub-windows", "H W": "cells of the map"}
+WORDS = {"R": "RoIs", "C": "channels", "P": "sub-windows", "H W": "cells of the map, which RoIs fit"}
 
 
 def size_of(case, axis):
@@ -24,6 +24,7 @@ def fitted(rows, axis):
 def exponents(growth):
     """Of each axis the sizes, and of each library and mode that was timed at two or more the exponent.
 
+    Of all sizes, and of the first two and the last two: what a call costs whatever its size bends the curve.
     growth: axis -> rows, as a file of results has them.
     """
     found = []
@@ -31,8 +32,10 @@ def exponents(growth):
         for library, mode, own in _curves(rows):
             if len(own) > 1:
                 sizes = [size_of(row["case"], axis) for row in own]
+                own.sort(key=lambda row: size_of(row["case"], axis))
                 said = {"axis": axis, "library": library, "mode": mode, "exponent": fitted(own, axis)}
-                found.append(said | {"from": min(sizes), "to": max(sizes)})
+                ends = {"first": fitted(own[:2], axis), "last": fitted(own[-2:], axis)}
+                found.append(said | ends | {"from": min(sizes), "to": max(sizes)})
     return found
 
 

@@ -3,12 +3,14 @@
 import itertools
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from frcnn.benchmarks import rounds as turns
-from frcnn.benchmarks.worker import Worker
+from frcnn.benchmarks.case import Case
+from frcnn.benchmarks.worker import Worker, WorkerError
 from frcnn.machine import machine
 
 COPY = "copy"
@@ -25,8 +27,9 @@ def measure(pythons, cases, modes, rounds, threads, console, device="cpu", cases
 
     Returns versions, copy_bytes_a_second and rows, as a file of results has them. Of each row `agrees` is the share of
     the numbers held to the reference, or to the first library, that are equal to a millionth; `peak_bytes` is what a
-    fresh process took to prepare the call and make it twice, beside the arrays that it was given.
-    Raises WorkerError naming a library that does not start, or that died.
+    fresh process took to prepare the call and make it twice, beside the arrays that it was given; `lacks` is why there
+    is no figure, and `failed` says that it is because the library's process died or did not answer.
+    Raises WorkerError naming a library that does not start, or where copying fails.
     """
     rows = []
     with ExitStack() as stack:
@@ -44,6 +47,8 @@ def measure(pythons, cases, modes, rounds, threads, console, device="cpu", cases
         np.savez(folder / "copy.npz", bytes=COPIED)
         copy.prepare(folder / "copy.npz", COPY)
         (copied,) = turns.interleaved([copy], rounds)
+        if copied.failed:
+            raise WorkerError(copied.failed)
         copy.release()
         file = folder / "case.npz"
         if cases_in_turn:
@@ -57,55 +62,94 @@ def measure(pythons, cases, modes, rounds, threads, console, device="cpu", cases
     return {"versions": versions, "copy_bytes_a_second": 2 * COPIED / copied.median, "rows": rows}
 
 
+@dataclass
+class Entry:
+    """One library in one case and mode: what was measured, or why it was not."""
+
+    case: Case
+    mode: str
+    worker: Worker
+    lacks: str | None = None  # why there is no figure
+    failed: bool = False  # because the worker died, or did not answer
+    timing: turns.Timing | None = None
+    peak: int | None = None
+    agrees: float | None = None
+
+    def attempt(self, step, *arguments):
+        """What a step of the worker gives. Where it fails, that is noted, and None."""
+        try:
+            return step(*arguments)
+        except WorkerError as error:
+            self.fail(str(error))
+
+    def fail(self, why):
+        self.lacks, self.failed = why, True
+
+    def row(self):
+        """As a file of results has it."""
+        timed = None if self.lacks or self.timing is None else self.timing.seconds
+        return {
+            "case": self.case.sizes(),
+            "mode": self.mode,
+            "library": self.worker.name,
+            "seconds": timed,
+            "peak_bytes": self.peak,
+            "bytes": self.case.bytes(self.mode),
+            "agrees": self.agrees,
+            "lacks": self.lacks,
+            "failed": self.failed,
+        }
+
+
 def rows_of_case(case, mode, workers, file, rounds):
     """The rows of one case in one mode, for which its arrays are put into the file: the libraries take turns."""
-    if lacks := lacking_memory(case, mode):
-        return [_row(case, mode, worker.name, lacks=lacks) for worker in workers]
-    timings: dict[str, turns.Timing] = {}
-    lacking: dict[str, str] = {}
-    agreement: dict[str, float | None] = {}
-    peaks: dict[str, int | None] = {}
-    truth = put(case, mode, file)
-    together = [workers] if 4 * case.outputs < TOO_LARGE else [[worker] for worker in workers]
+    entries = [Entry(case, mode, worker, lacking_memory(case, mode)) for worker in workers]
+    truth = put(case, mode, file) if able(entries) else None
+    together = [entries] if 4 * case.outputs < TOO_LARGE else [[entry] for entry in entries]
     for some in together:
-        able = []
-        for worker in some:
-            why = worker.prepare(file, mode)
-            if why is None:
-                able.append(worker)
-            else:
-                lacking[worker.name] = why
-        agreement |= agreement_of(able, truth, file.parent)
-        timings |= zip((worker.name for worker in able), turns.interleaved(able, rounds), strict=True)
-        for worker in able:
-            worker.release()
-        peaks |= {worker.name: peak_of(worker, mode, file) for worker in able}
-    return [
-        _row(case, mode, name, timings.get(name), peaks.get(name), agreement.get(name), lacking.get(name))
-        for name in (worker.name for worker in workers)
-    ]
+        for entry in able(some):
+            prepare(entry, file)
+        hold_to(truth, able(some), file.parent)
+        take_turns(able(some), rounds)
+        for entry in able(some):
+            entry.peak = entry.attempt(peak_of, entry, file)
+    return [entry.row() for entry in entries]
 
 
 def rows_of_library(cases, mode, workers, file, rounds):
     """The rows of one library in one mode, with a worker a case, prepared by way of the file: the cases take turns."""
-    lacking, checked = [], []
-    for case, worker in zip(cases, workers, strict=True):
-        lacks = lacking_memory(case, mode)
-        if not lacks:
-            truth = put(case, mode, file)
-            lacks = worker.prepare(file, mode)
-        if not lacks:
-            checked.append((peak_of(worker, mode, file), agreement_of([worker], truth, file.parent).get(worker.name)))
-        lacking.append(lacks)
-    able = [worker for worker, lacks in zip(workers, lacking, strict=True) if not lacks]
-    found = iter(zip(turns.interleaved(able, rounds), checked, strict=True))
-    for worker in able:
-        worker.release()
-    rows = []
-    for case, worker, lacks in zip(cases, workers, lacking, strict=True):
-        timing, (peak, agrees) = (None, (None, None)) if lacks else next(found)
-        rows.append(_row(case, mode, worker.name, timing, peak, agrees, lacks))
-    return rows
+    entries = [
+        Entry(case, mode, worker, lacking_memory(case, mode)) for case, worker in zip(cases, workers, strict=True)
+    ]
+    for entry in able(entries):
+        truth = put(entry.case, mode, file)
+        prepare(entry, file)
+        hold_to(truth, able([entry]), file.parent)
+        for one in able([entry]):
+            one.peak = one.attempt(peak_of, one, file)
+    take_turns(able(entries), rounds)
+    return [entry.row() for entry in entries]
+
+
+def able(entries):
+    """Those of whom nothing says yet that they have no figure."""
+    return [entry for entry in entries if entry.lacks is None]
+
+
+def prepare(entry, file):
+    """Have the worker ready for the call in the file, or know why it is not."""
+    why = entry.attempt(entry.worker.prepare, file, entry.mode)
+    entry.lacks = entry.lacks or why
+
+
+def take_turns(entries, rounds):
+    """Time them, and let the workers forget the call."""
+    for entry, timing in zip(entries, turns.interleaved([entry.worker for entry in entries], rounds), strict=True):
+        if timing.failed:
+            entry.fail(timing.failed)
+        else:
+            entry.timing = timing
+            entry.attempt(entry.worker.release)
 
 
 def put(case, mode, file):
@@ -121,43 +165,30 @@ def lacking_memory(case, mode):
     return f"it needs about {needed / 1e9:.0f} GB, and the machine has {there / 1e9:.0f}" if needed > there else None
 
 
-def _row(case, mode, library, timing=None, peak=None, agrees=None, lacks=None):
-    return {
-        "case": case.sizes(),
-        "mode": mode,
-        "library": library,
-        "seconds": timing and timing.seconds,
-        "peak_bytes": peak,
-        "bytes": case.bytes(mode),
-        "agrees": agrees,
-        "lacks": lacks,
-    }
-
-
-def peak_of(worker, mode, file):
+def peak_of(entry, file):
     """What a fresh process takes to prepare the call in the file and make it twice, in bytes; None where unknown."""
-    with worker.another() as fresh:
-        fresh.prepare(file, mode)
+    with entry.worker.another() as fresh:
+        fresh.prepare(file, entry.mode)
         fresh.time(2)
         return fresh.peak()
 
 
-def agreement_of(workers, truth, folder):
-    """Of each library's numbers, the share that are what they must be to a millionth: one operator is timed.
+def hold_to(truth, entries, folder):
+    """Note of each library the share of its numbers that are what they must be to a millionth: one operator is timed.
 
     truth: rows of the output and their numbers; None to hold all to the first library's, where there are several.
     """
     rows, expected = (truth[0].tolist(), truth[1]) if truth else (None, None)
-    found: dict[str, float | None] = {}
-    if expected is None and len(workers) < 2:
-        return found
-    for worker in workers:
-        worker.answer(folder / "answer.npy", rows)
+    if expected is None and len(entries) < 2:
+        return
+    for entry in entries:
+        entry.attempt(entry.worker.answer, folder / "answer.npy", rows)
+        if entry.failed:
+            continue
         answer = np.load(folder / "answer.npy", allow_pickle=True)
         if expected is None:
             expected = answer
-        found[worker.name] = share_equal(answer, expected)
-    return found
+        entry.agrees = share_equal(answer, expected)
 
 
 def share_equal(answer, expected):

@@ -6,6 +6,8 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
+from frcnn.benchmarks.worker import WorkerError
+
 WARM_UP = 2  # rounds that are not counted
 LEAST = 0.05  # seconds that one measurement lasts at least, of as many calls as it takes
 MOST_CALLS = 1000
@@ -14,9 +16,10 @@ PAUSE = 0.02  # seconds, after which the threads of the library before no longer
 
 @dataclass
 class Timing:
-    """Seconds of one call, round by round."""
+    """Seconds of one call, round by round; or why there are none, of a worker that failed on the way."""
 
     seconds: list[float] = field(default_factory=list)
+    failed: str | None = None
 
     @property
     def median(self):
@@ -29,15 +32,26 @@ class Timing:
 
 
 def interleaved(workers, rounds):
-    """Timings of workers that are prepared, in their order. A round is in any order: none follows always the same."""
-    timed, dice = [(worker, _calls(worker), Timing()) for worker in workers], random.Random(0)
-    for number in range(WARM_UP + rounds):
-        for worker, calls, timing in dice.sample(timed, len(timed)):
+    """Timings of workers that are prepared, in their order. A round is in any order: none follows always the same.
+
+    A worker that fails is left out of the rounds that follow.
+    """
+    timings, calls, dice = [Timing() for _ in workers], [0 for _ in workers], random.Random(0)
+    for number in range(-1, WARM_UP + rounds):
+        for place in dice.sample(range(len(workers)), len(workers)):
+            if timings[place].failed:
+                continue
             time.sleep(PAUSE)
-            seconds = worker.time(calls)
-            if number >= WARM_UP:
-                timing.seconds.append(seconds)
-    return [timing for _, _, timing in timed]
+            try:
+                if number < 0:
+                    calls[place] = _calls(workers[place])
+                else:
+                    timings[place].seconds.append(workers[place].time(calls[place]))
+            except WorkerError as error:
+                timings[place] = Timing(failed=str(error))
+    for timing in timings:
+        del timing.seconds[:WARM_UP]
+    return timings
 
 
 def _calls(worker):

@@ -40,10 +40,20 @@ def _exponents(growth):
     from tabulate import tabulate
 
     lines = [
-        [WORDS[one["axis"]], one["from"], one["to"], one["library"], one["mode"], f"{one['exponent']:.2f}"]
+        [WORDS[one["axis"]], one["from"], one["to"], one["library"], one["mode"]]
+        + [f"{one[which]:.2f}" if which in one else "-" for which in ("exponent", "first", "last")]
         for one in growth
     ]
-    headings = ["what grows", "from", "to", "library", "mode", "exponent of the time"]
+    headings = [
+        "what grows",
+        "from",
+        "to",
+        "library",
+        "mode",
+        "exponent of the time",
+        "of the first two",
+        "of the last two",
+    ]
     text = tabulate(lines, headings, tablefmt="pipe", disable_numparse=True)
     return f"## How the time grows\n\n{text}"
 

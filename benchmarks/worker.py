@@ -3,10 +3,13 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 from importlib import resources
 from pathlib import Path
+
+PATIENCE = 600  # seconds that a worker may take for one answer: to prepare a call, or to make it a few times
 
 
 class WorkerError(RuntimeError):
@@ -26,13 +29,18 @@ class Worker:
     name: of `names()`. python: the interpreter that has the library. threads: how many the library may use.
     log: a folder for what the library prints. device: "cpu" or "cuda", for the libraries on torch.
 
-    `versions` is what it says of itself. Raises WorkerError naming it where it does not start or dies.
+    `versions` is what it says of itself. Raises WorkerError naming it where it does not start, dies, or gives no answer
+    for PATIENCE seconds; the process is ended then, and `prepare` begins another.
     """
 
     def __init__(self, name, python, threads, log, device="cpu"):
         self.name, self._made_with = name, (name, python, threads, log, device)
-        file = resources.files("frcnn.benchmarks.workers") / f"with_{name.replace('-', '_')}.py"
-        self.log = Path(log) / f"{name}.log"
+        self._start()
+
+    def _start(self):
+        _, python, threads, log, device = self._made_with
+        file = resources.files("frcnn.benchmarks.workers") / f"with_{self.name.replace('-', '_')}.py"
+        self.log = Path(log) / f"{self.name}.log"
         surroundings = {name: str(threads) for name in ("OMP_NUM_THREADS", "FRCNN_BENCH_THREADS")}
         surroundings["FRCNN_BENCH_DEVICE"] = device
         with self.log.open("w") as log_file:
@@ -47,7 +55,7 @@ class Worker:
                     start_new_session=True,  # what it starts ends with it
                 )
             except OSError as error:
-                raise WorkerError(f"worker {name} does not start: {python} is no Python here: {error}") from error
+                raise WorkerError(f"worker {self.name} does not start: {python} is no Python here: {error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
@@ -78,6 +86,9 @@ class Worker:
 
     def prepare(self, case_file, mode):
         """Have the call ready. Returns why the library has no such call, or None."""
+        if self._process.poll() is not None:
+            self.end()
+            self._start()
         return self._ask(do="prepare", case=str(case_file), mode=mode).get("lacks")
 
     def time(self, calls):
@@ -105,15 +116,22 @@ class Worker:
         return self._answer()
 
     def _answer(self):
+        if not select.select([self._answers], [], [], PATIENCE)[0]:
+            self.end()
+            raise WorkerError(f"worker {self.name} gave no answer for {PATIENCE} s")
         line = self._answers.readline()
         if not line:
             self._fail()
         try:
             return json.loads(line)
         except json.JSONDecodeError:
+            self.end()
             raise WorkerError(f"worker {self.name} said {line.strip()!r} where an answer was due") from None
 
     def _fail(self):
-        status = self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=10)  # it has closed its end, and may be on its way out
+        self.end()
         said = self.log.read_text(errors="replace").strip().splitlines()
+        status = self._process.returncode
         raise WorkerError(f"worker {self.name} ended with status {status}: {said[-1] if said else 'it said nothing'}")

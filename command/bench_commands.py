@@ -156,6 +156,13 @@ def _run(
     click.echo(text)
     if growth:
         growing.plot(out, rows)
+    failed = [
+        f"{row['library']} ({row['case']['name']}, {row['mode']}): {row['lacks']}"
+        for row in found["rows"]
+        if row["failed"]
+    ]
     if wrong := [row for row in found["rows"] if row["agrees"] not in (None, 1)]:
         places = ", ".join(dict.fromkeys(f"{row['library']} ({row['case']['name']}, {row['mode']})" for row in wrong))
         click.echo(f"not all of the answers are the same: {places}", err=True)
+    if failed:
+        raise click.ClickException("not everything was measured:\n" + "\n".join(failed))

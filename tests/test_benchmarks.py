@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from frcnn.benchmarks import detect, growth, loss, measure, nms, page, roi_pool, rounds, svd, train_step
+from frcnn.benchmarks import detect, growth, loss, measure, nms, page, roi_pool, rounds, svd, train_step, worker
 from frcnn.benchmarks.roi_pool import CASES, GROWTH, A, B, Case
 from frcnn.benchmarks.table import as_markdown, share
 from frcnn.benchmarks.worker import Worker, WorkerError, names
@@ -217,13 +217,17 @@ def test_an_answer_is_held_to_the_reference_where_it_is_known_and_to_the_first_l
         for name, result in (("off", off), ("right", right), ("scalar", right.flat[0]), ("none", None))
     ]
     said = {"off": 0.75, "right": 1.0, "scalar": 0.0, "none": 0.0}
-    assert measure.agreement_of(workers[:2], truth, tmp_path) == {name: said[name] for name in ("off", "right")}
-    assert measure.agreement_of([workers[0]], truth, tmp_path) == {"off": 0.75}
-    assert measure.agreement_of(workers[1:], None, tmp_path) == {
-        name: said[name] for name in ("right", "scalar", "none")
-    }
-    assert measure.agreement_of(workers[:2], None, tmp_path) == {"off": 1.0, "right": 0.75}
-    assert measure.agreement_of([workers[0]], None, tmp_path) == {}
+
+    def agreement_of(workers, truth):
+        entries = [measure.Entry(TINY, "training", worker) for worker in workers]
+        measure.hold_to(truth, entries, tmp_path)
+        return {entry.worker.name: entry.agrees for entry in entries}
+
+    assert agreement_of(workers[:2], truth) == {name: said[name] for name in ("off", "right")}
+    assert agreement_of([workers[0]], truth) == {"off": 0.75}
+    assert agreement_of(workers[1:], None) == {name: said[name] for name in ("right", "scalar", "none")}
+    assert agreement_of(workers[:2], None) == {"off": 1.0, "right": 0.75}
+    assert agreement_of([workers[0]], None) == {"off": None}
 
 
 def test_of_many_rois_a_few_are_held_to_the_reference():
@@ -277,6 +281,50 @@ def test_a_worker_that_is_killed_between_two_requests_is_named(tmp_path):
             copy.time(1)
 
 
+def test_a_worker_that_is_silent_is_ended_and_begins_anew_with_the_next_call(tmp_path, monkeypatch):
+    file = tmp_path / "case.npz"
+    measure.put(TINY, "inference", file)
+    with Worker("frcnn-torch", sys.executable, 1, tmp_path) as torch:
+        before = torch._process.pid
+        os.kill(before, signal.SIGSTOP)
+        monkeypatch.setattr(worker, "PATIENCE", 0.1)
+        with pytest.raises(WorkerError, match=r"worker frcnn-torch gave no answer for 0\.1 s"):
+            torch.time(1)
+        assert not runs(before)
+        monkeypatch.undo()
+        assert torch.prepare(file, "inference") is None
+        assert torch.time(1) > 0
+
+
+@pytest.mark.parametrize("fails_in", ["prepare", "answer", "time", "another", "release"])
+def test_a_library_that_fails_on_the_way_has_no_figure_and_the_others_keep_theirs(tmp_path, monkeypatch, fails_in):
+    def fail(*_):
+        raise WorkerError("it ended with status -11")
+
+    result = TINY.truth("inference", TINY.arrays("inference"))[1]
+    good, bad = (Fake(name, [], result=result) for name in ("good", "bad"))
+    monkeypatch.setattr(bad, fails_in, fail)
+    first, second = measure.rows_of_case(TINY, "inference", [bad, good], tmp_path / "case.npz", 3)
+    assert (first["seconds"], first["lacks"], first["failed"]) == (None, "it ended with status -11", True)
+    assert (len(second["seconds"]), second["agrees"], second["lacks"], second["failed"]) == (3, 1.0, None, False)
+    (alone,) = measure.rows_of_library([TINY], "inference", [bad], tmp_path / "case.npz", 3)
+    assert (alone["seconds"], alone["lacks"]) == (None, "it ended with status -11")
+
+
+def test_the_command_writes_what_was_measured_names_what_failed_and_ends_with_1(tmp_path, monkeypatch):
+    def fail(worker, *_):
+        raise WorkerError(f"worker {worker.name} ended with status -11: it said nothing")
+
+    monkeypatch.setitem(CASES, "A", TINY)
+    monkeypatch.setattr(Worker, "answer", fail)
+    words = ("bench", "roi-pool", "--case", "A", "--mode", "training", "--library", "frcnn-torch", "--rounds", "1")
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "found")])
+    assert result.exit_code == 1
+    said = "frcnn-torch (tiny, training): worker frcnn-torch ended with status -11: it said nothing"
+    assert f"Error: not everything was measured:\n{said}\n" in result.stderr
+    assert said.partition(": ")[2] in (tmp_path / "found.md").read_text()
+
+
 def test_what_a_worker_says_that_is_no_answer_is_quoted_and_nothing_of_it_goes_on(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nsleep 1000 &\necho $! > " + str(tmp_path / "pid") + "\necho hello\nsleep 1000\n")
@@ -312,15 +360,27 @@ def test_the_exponent_of_a_power_is_found():
     assert growth.size_of(A.sizes(), "P") == A.P**2
 
 
+def test_the_ends_of_a_curve_have_exponents_of_their_own():
+    seconds = [1.0 if case.R <= 64 else case.R**2 for case in GROWTH["R"]]
+    rows = [
+        {"case": case.sizes(), "seconds": [time], "library": "a", "mode": "m"}
+        for case, time in zip(GROWTH["R"], seconds, strict=True)
+    ]
+    (found,) = growth.exponents({"R": rows[::-1]})
+    assert (found["first"], found["last"]) == (pytest.approx(0, abs=1e-9), pytest.approx(2))
+
+
 def test_of_growth_the_page_shows_the_exponents_and_not_each_size():
     timed = [{"case": case.sizes(), "seconds": [1e-6 * case.R], "library": "a", "mode": "m"} for case in GROWTH["R"]]
     others = {"bytes": 1, "agrees": None, "peak_bytes": None, "lacks": None}
     found = growth.exponents({"R": [row | others for row in timed], "C": [timed[0] | others]})
-    assert found == [{"axis": "R", "library": "a", "mode": "m", "exponent": pytest.approx(1), "from": 16, "to": 45_000}]
+    one = pytest.approx(1)
+    exponents = {"exponent": one, "first": one, "last": one}
+    assert found == [{"axis": "R", "library": "a", "mode": "m", "from": 16, "to": 45_000} | exponents]
     results = results_of() | {"rows": [row | others for row in timed], "growth": found}
     text = page.page({"run": results}, {})
     (line,) = (line for line in text.splitlines() if line.startswith("| RoIs"))
-    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["RoIs", "16", "45000", "a", "m", "1.00"]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["RoIs", "16", "45000", "a", "m", *3 * ["1.00"]]
     assert "R=16" not in text
     assert "R=16" in as_markdown(results)
 
@@ -426,6 +486,24 @@ def test_the_page_judges_only_what_took_turns_with_two_threads_and_answered_righ
     assert judged(found | {"threads": 4}) == []
     wrong = found | {"rows": [row | {"agrees": 0.999999} for row in found["rows"]]}
     assert judged(wrong) == [["B", "frcnn-torch", "4.999 x", "3", "5", "agrees in 99.99 % alone"]]
+
+
+def test_a_figure_has_the_interval_that_its_rounds_leave_and_a_verdict_says_where_its_limit_is_within():
+    def figure(own, peer):
+        return page.Figure(lambda own, peer: peer / own, [own, peer], "{} x")
+
+    steady = figure([1.0] * 11, [4.0] * 11)
+    assert (steady.value, steady.low, steady.high) == (4.0, 4.0, 4.0)
+    assert steady.text([3, 5]) == "4.00 x (4.00 to 4.00)"
+    assert [steady.verdict([must, 2 * must], least=True) for must in (2, 3, 5)] == ["aim reached", "reached", "missed"]
+    assert [steady.verdict([must, must / 2], least=False) for must in (3, 5, 8)] == ["missed", "reached", "aim reached"]
+    loose = figure([1.0] * 11, [3.0, 5.0] * 5 + [4.0])
+    assert (loose.low, loose.value, loose.high) == (3.0, 4.0, 5.0)
+    said = [loose.verdict([must, 9], least=True) for must in (2.9, 3.5, 4.5, 5.1)]
+    assert said == ["reached", "reached, not beyond doubt", "missed, not beyond doubt", "missed"]
+    assert loose.verdict([2, 3.5], least=True) == "aim reached, not beyond doubt"
+    once = figure([1.0], [4.0])
+    assert (once.text([]), once.verdict([4, 9], least=True)) == ("4.00 x", "reached")
 
 
 def test_a_goal_that_asks_for_nothing_is_shown_without_a_verdict():
