@@ -1,4 +1,6 @@
-"""Truncated SVD of the paper's first fully connected layer, and of network T's, beside torch.linalg.svd cut by hand.
+"""Truncated SVD of the paper's first fully connected layer, and of network T's, beside what torch has for it.
+
+That is torch.linalg.svd, cut by hand, and torch.svd_lowrank, which is randomised and does not give the best layers.
 
 What is compared is the singular values that are kept.
 """
@@ -11,9 +13,9 @@ from frcnn.benchmarks import case
 
 TITLE = "Truncated SVD"
 MODES = ("svd",)
-HERE = ("frcnn-torch", "frcnn-tf", "torch")
+HERE = ("frcnn-torch", "frcnn-tf", "torch", "torch-lowrank")
 PEERS: tuple[str, ...] = ()
-ON_CUDA = ("frcnn-torch", "torch")
+ON_CUDA = ("frcnn-torch", "torch", "torch-lowrank")
 
 
 @dataclass(frozen=True)

@@ -438,7 +438,8 @@ def test_the_other_operators_run_in_both_frameworks_and_answer_alike(benchmark, 
     assert [row["library"] for row in rows] == len(benchmark.MODES) * list(benchmark.HERE)
     assert all(row["seconds"][0] > 0 and row["lacks"] is None for row in rows)
     if benchmark in (nms, loss, svd):
-        assert {row["agrees"] for row in rows} == {1.0}
+        exact = [row for row in rows if row["library"] != "torch-lowrank"]  # which is randomised
+        assert {row["agrees"] for row in exact} == {1.0}
 
 
 def results_of(**milliseconds):
