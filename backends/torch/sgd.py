@@ -13,6 +13,14 @@ import torch
 from frcnn.backends.arguments import as_momentum, as_product, learning_rate
 from frcnn.backends.torch.arguments import check_apart
 
+# Opaque to a compiler, which would fuse its roundings and follow it to where the native kernels are compiled.
+_library = torch.library.Library("frcnn", "FRAGMENT")
+_library.define(
+    "sgd_step(Tensor weights, Tensor gradients, Tensor velocity, float rate, float momentum, float decay, "
+    "Tensor(a!) new_weights, Tensor(b!) new_velocity) -> ()",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
 
 def sgd_step(
     weights,
@@ -43,18 +51,30 @@ def sgd_step(
     else:
         _check_out(out, {"weights": weights, "gradients": gradients, "velocity": velocity})
     with torch.no_grad():
-        if weights.device.type == "cpu":
-            from frcnn.backends.torch import cpu  # which compiles; importing this module must not
-
-            cpu.load().sgd_step(weights, gradients, velocity, rate, mu, decay, *out)
-            torch.autograd.graph.increment_version(out)
-        else:
-            if decay != 0:
-                gradients = gradients + weights * decay
-            torch.mul(velocity, mu, out=out[1])
-            out[1].add_(gradients * rate)
-            torch.sub(weights, out[1], out=out[0])
+        torch.ops.frcnn.sgd_step(weights, gradients, velocity, rate, mu, decay, *out)
     return out
+
+
+@torch.library.impl(_library, "sgd_step", "CPU")
+def _step_cpu(weights, gradients, velocity, rate, momentum, decay, new_weights, new_velocity):
+    from frcnn.backends.torch import cpu  # which compiles; importing this module must not
+
+    cpu.load().sgd_step(weights, gradients, velocity, rate, momentum, decay, new_weights, new_velocity)
+    torch.autograd.graph.increment_version((new_weights, new_velocity))
+
+
+@torch.library.impl(_library, "sgd_step", "CompositeExplicitAutograd")
+def _step(weights, gradients, velocity, rate, momentum, decay, new_weights, new_velocity):
+    if decay != 0:
+        gradients = gradients + weights * decay
+    torch.mul(velocity, momentum, out=new_velocity)
+    new_velocity.add_(gradients * rate)
+    torch.sub(weights, new_velocity, out=new_weights)
+
+
+@torch.library.register_fake("frcnn::sgd_step", lib=_library)
+def _step_fake(weights, gradients, velocity, rate, momentum, decay, new_weights, new_velocity):
+    return None
 
 
 def _check_out(out, blobs):
