@@ -62,6 +62,18 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Hold public runtimes' RoI pooling to the spec: nox -s peers -- --profile quick"""
+    needs = [requirement for name in ("openvino", "onnxruntime", "opencv") for requirement in PEERS[name]]
+    install(session, ".[conformance]", *needs)
+    runtimes = ("onnxruntime:OnnxRuntime", "openvino:OpenVino", "opencv:OpenCv")
+    asked = [word for name in runtimes for word in ("--backend", f"frcnn.backends.peers.{name}")]
+    # That they fail is what they are run for.
+    words = (*asked, "--out", "reports/peers", *session.posargs)
+    session.run("frcnn", "conformance", *words, env=commit_of_checkout(session), success_codes=[0, 1])
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """The project's own tests: nox -s tests -- -k faults"""
     install(session, ".[all]", *EVALUATORS)

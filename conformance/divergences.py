@@ -30,7 +30,7 @@ from tabulate import tabulate
 import frcnn
 from frcnn import spec
 from frcnn.conformance import measures, scenes
-from frcnn.conformance.measures import MEASURES, Effect
+from frcnn.conformance.measures import MEAN_AP, MEASURES, Effect
 from frcnn.conformance.witnesses import witnesses
 from frcnn.conformance.witnesses.calls import call_witnesses
 
@@ -246,12 +246,25 @@ def _measured_on(found):
 def _sentence(effect):
     if not effect.total:
         return f"{effect.unit}: none to count"
+    if effect.unit == MEAN_AP:
+        return f"{effect.unit}: {_points(effect.count)} of {_points(effect.total)} points"
     largest = "" if effect.largest is None else f"; {effect.largest_what} is {effect.largest:.3g}"
     return f"{effect.unit}: {_number(effect.count)} of {_number(effect.total)}, {_percent(effect)}{largest}"
 
 
 def _short(effect):
-    return f"{_percent(effect)} of {effect.unit}" if effect.total else f"no {effect.unit}"
+    """In the table, where a difference that is next to nothing must not look like one that counts."""
+    if effect.unit == MEAN_AP:
+        return f"{_points(effect.count)} points of {effect.unit}"
+    size = (
+        f", by {effect.largest:.1g} at most" if effect.count and effect.largest_what == "the largest difference" else ""
+    )
+    return f"{_percent(effect)} of {effect.unit}{size}" if effect.total else f"no {effect.unit}"
+
+
+def _points(share):
+    """Of AP, in which a hundred are the whole."""
+    return f"{100 * share:.3g}"
 
 
 def _number(value):

@@ -17,6 +17,7 @@ from jsonschema.exceptions import best_match
 
 import frcnn
 from frcnn import spec
+from frcnn.conformance.subject import ARGMAX
 from frcnn.machine import commit, machine
 from frcnn.whole_file import whole_file
 
@@ -24,6 +25,7 @@ FORMAT = 1
 OUTCOMES = ("passed", "failed", "crashed", "missing", "skipped")
 KILLS = "mutants.json"
 HALF_TYPES = {"roi-pool.dtype", "roi-pool.accumulate"}  # what is asked in a half type names one of these
+GRADIENT = "roi-pool.backward"
 DIED = "the process that ran the backend died; the .log beside the report has what it said last"
 STUCK = "a call did not end within {:g} s, and its process was ended; the .log beside the report has where it stood"
 _TIMES = ("started", "finished", "seconds")
@@ -109,16 +111,24 @@ def footer(head, body) -> dict:
 def clause_outcomes(body) -> dict[str, str]:
     """The outcome of every clause that a test names: the worst of its tests, `passed` only where one did pass.
 
-    A test that is missing under profile caffe-2015, or in a half type, counts only where the clause has no other: a
-    backend without that profile does not lack the clauses, and one without the types lacks the clauses on them alone.
+    A test that is missing under profile caffe-2015, in a half type, or for want of any gradient, counts only where the
+    clause has no other: a backend without that profile does not lack the clauses, one without the types lacks the
+    clauses on them alone, one without a gradient those on it. Where no argmax was given, that clause was not asked.
     """
+    gradient = any(r["outcome"] not in ("missing", "skipped") for r in body if GRADIENT in r["clauses"])
     outcomes: dict[str, set[str]] = {}
     for result in body:
+        lacks = result["facts"].get("lacks")
         for clause in result["clauses"]:
+            outcome = result["outcome"]
             in_half_types = clause not in HALF_TYPES and not HALF_TYPES.isdisjoint(result["clauses"])
-            excused = result["outcome"] == "missing" and (in_half_types or result["profile"] == "caffe-2015")
-            outcomes.setdefault(clause, set()).add("excused" if excused else result["outcome"])
-    order = ("crashed", "failed", "missing", "passed", "skipped", "excused")
+            no_gradient = lacks == "roi_pool_backward" and not gradient
+            if outcome == "missing" and (in_half_types or no_gradient or result["profile"] == "caffe-2015"):
+                outcome = "excused"
+            if lacks == ARGMAX and clause == "roi-pool.argmax":
+                outcome = "missing"
+            outcomes.setdefault(clause, set()).add(outcome)
+    order = ("crashed", "failed", "missing", "passed", "excused", "skipped")
     worst = {clause: next(o for o in order if o in found) for clause, found in sorted(outcomes.items())}
     return {clause: "missing" if outcome == "excused" else outcome for clause, outcome in worst.items()}
 

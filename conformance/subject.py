@@ -17,6 +17,7 @@ from frcnn.conformance import naive, tolerance
 from frcnn.conformance.cases import Call, Pooling, Unpooling, written
 
 FORWARD = ("output", "argmax")  # what roi_pool gives
+ARGMAX = "argmax"  # what a backend for inference alone lacks
 
 
 class Nonconforming(AssertionError):
@@ -60,14 +61,26 @@ class Subject:
     # calls
 
     def pool(self, case):
-        """The backend's (output, argmax) for a Pooling."""
+        """The backend's (output, argmax) for a Pooling; argmax is None where the backend has none to give."""
         arguments = (case.features, case.rois, case.output_size, case.spatial_scale)
         options = {"profile": case.profile, "validate": case.validate, "with_argmax": case.with_argmax}
-        answer = self._called("roi_pool", arguments, options, case)
+        try:
+            answer = self._called("roi_pool", arguments, options, case)
+        except Missing:
+            if not case.with_argmax:
+                raise
+            self.facts["lacks"] = ARGMAX
+            return self.pool(case.having(with_argmax=False))
         wanted = (np.ndarray, np.ndarray if case.with_argmax else np.ndarray | None)
         if not (isinstance(answer, tuple) and len(answer) == 2 and all(map(isinstance, answer, wanted))):
             self._fail(f"roi_pool must give a tuple of two arrays, output and argmax, got {_kind(answer)}", None, case)
         return answer
+
+    def without_argmax(self, case):
+        """The same Pooling without an argmax. Raises Missing of a backend that has none to leave out."""
+        if self.pool(case)[1] is None:
+            raise Missing(ARGMAX)
+        return case.having(with_argmax=False)
 
     def unpool(self, case):
         """The backend's grad_features for an Unpooling."""
@@ -81,12 +94,19 @@ class Subject:
         return answer
 
     def call(self, operator, *arguments, **options):
-        """The backend's answer to any operator but RoI pooling: an array or a tuple of arrays."""
-        return self._called(operator, arguments, options, Call(operator, arguments, options))
+        """The backend's answer to any operator: an array or a tuple of arrays. Of RoI pooling see `pool`."""
+        try:
+            return self._called(operator, arguments, options, Call(operator, arguments, options))
+        except Missing:
+            if operator != "roi_pool" or not options.get("with_argmax", True):
+                raise
+            self.facts["lacks"] = ARGMAX
+            return self.call(operator, *arguments, **{**options, "with_argmax": False})
 
     def _called(self, operator, arguments, options, case):
         method = getattr(self.backend, operator, None)
         if method is None:
+            self.facts["lacks"] = operator
             raise NoOperator(operator)
         copies: dict[int, np.ndarray] = {}
         self._case, self._handed = case, _copied(arguments, copies)
@@ -95,6 +115,7 @@ class Subject:
             with self.during_call():
                 answer = method(*self._handed, **options)
         except Missing:
+            self.facts["lacks"] = operator
             raise
         except (Exception, SystemExit) as error:
             self.examples += 1
@@ -116,9 +137,10 @@ class Subject:
     # assertions
 
     def check_forward(self, case, expected=None):
-        """Output and argmax are bit for bit the spec's; the argmax is None where it is not asked for."""
+        """Output and argmax are bit for bit the spec's; the argmax is None where it is not asked for, or not there."""
         __tracebackhide__ = True
         got = self.pool(case)
+        case = self._case  # as the backend was asked in the end
         (output, argmax), (want_output, want_argmax) = got, expected or self.expected(case)
         self.require_same("output", want_output, output, case)
         if case.with_argmax:
@@ -330,6 +352,11 @@ def differing(expected, got):
     both_nan = np.isnan(wide_expected) & np.isnan(wide_got)
     apart = np.ascontiguousarray(expected).view(bits) != np.ascontiguousarray(got).view(bits)
     return apart.reshape(expected.shape) & ~both_nan  # a single number has become a row of one
+
+
+def rows(answer, chosen):
+    """Those of an (output, argmax), which may have no argmax."""
+    return tuple(None if array is None else array[chosen] for array in answer)
 
 
 def unpooling_of(case, argmax, grad_output):

@@ -54,13 +54,9 @@ def replaced(page, text) -> str:
 
 def index(reports) -> str:
     """reports/index.md: verdicts, how each was run, the table, clause by backend, the suite examined, reasons."""
-    names = _names(reports)
+    outcomes = {name: _by_clause(body) for name, (_, body, _) in zip(_names(reports), reports, strict=True)}
     clauses = [
-        {
-            "clause": id,
-            **{name: foot["clauses"].get(id, "-") for name, (_, _, foot) in zip(names, reports, strict=True)},
-        }
-        for id in spec.clauses()
+        {"clause": id, **{name: found.get(id, "-") for name, found in outcomes.items()}} for id in spec.clauses()
     ]
     return "\n".join(
         [
@@ -83,6 +79,17 @@ def index(reports) -> str:
             *_section("Not passed", [line for h, body, _ in reports for line in _reasons(h, body)]),
         ]
     )
+
+
+def _by_clause(body):
+    """The outcome of each clause, or those under either profile where they differ."""
+    whole = clause_outcomes(body)
+    if lacks_caffe_2015(body):
+        return whole
+    exact = clause_outcomes([result for result in body if result["profile"] != "caffe-2015"])
+    caffe = clause_outcomes([result | {"profile": None} for result in body if result["profile"] != "exact"])
+    apart = {id: (exact[id], caffe[id]) for id in exact.keys() & caffe.keys() if exact[id] != caffe[id]}
+    return whole | {id: f"`exact` {one}, `caffe-2015` {other}" for id, (one, other) in apart.items()}
 
 
 def _names(reports):

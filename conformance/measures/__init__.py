@@ -8,6 +8,6 @@ is read without the + 1 is one whose last corners lie one pixel before: its exte
 """
 
 from frcnn.conformance.measures import boxes, evaluation, roi_pooling, suppression, training
-from frcnn.conformance.measures.effect import MEASURES, Effect, Measure
+from frcnn.conformance.measures.effect import MEAN_AP, MEASURES, Effect, Measure
 
-__all__ = ["MEASURES", "Effect", "Measure", "boxes", "evaluation", "roi_pooling", "suppression", "training"]
+__all__ = ["MEAN_AP", "MEASURES", "Effect", "Measure", "boxes", "evaluation", "roi_pooling", "suppression", "training"]

@@ -8,6 +8,7 @@ import numpy as np
 from frcnn.conformance.scenes import Scene
 
 LAST_PIXEL = np.array([0, 0, 1, 1])
+MEAN_AP = "mean AP"  # a unit that is counted in points, not in cases
 
 
 @dataclass(frozen=True)

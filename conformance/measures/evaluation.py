@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from frcnn.conformance.measures.effect import Effect, measure, share, with_largest
+from frcnn.conformance.measures.effect import MEAN_AP, Effect, measure, share, with_largest
 from frcnn.conformance.scenes import CLASSES, ClassRun, stand_in_detections
 from frcnn.reference import evaluate_voc, iou
 
@@ -14,14 +14,14 @@ def _ap(run, **options):
 
 
 def _of_ap(scenes, other):
-    """Classes whose AP changes, and by how much the mean AP does, as a share of it."""
+    """Classes whose AP changes, and by how much the mean AP does."""
     pairs = [(_ap(run), other(run)) for run in stand_in_detections(scenes)]
     gaps = [abs(a - b) for a, b in pairs]
     changed = with_largest(
         share("classes", [[gap > 0] for gap in gaps]), max(gaps, default=0), "the largest difference"
     )
     ours, theirs = (math.fsum(ap) / max(len(pairs), 1) for ap in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
-    return [changed, Effect("mean AP", abs(ours - theirs), ours)]
+    return [changed, Effect(MEAN_AP, abs(ours - theirs), ours)]
 
 
 def _eleven(run, levels, divide_first=False):

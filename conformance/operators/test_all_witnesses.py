@@ -50,7 +50,8 @@ def test_a_call_made_again_gives_the_same_bits(subject, profile, witness):
     case = witness.call("float32", profile)
     make = subject.unpool if witness.backward else subject.pool
     for name, once, again in zip(("first", "second"), as_tuple(make(case)), as_tuple(make(case)), strict=False):
-        subject.require_same(f"{name} result", once, again, case)
+        if once is not None:  # an argmax that the backend does not have
+            subject.require_same(f"{name} result", once, again, case)
 
 
 def check(subject, witness, dtype_name, profile):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frcnn.conformance.cases import DTYPES, Pooling, channels_last, pattern
-from frcnn.conformance.operators import each_type
+from frcnn.conformance.operators import each_type, marks_by_type
 from frcnn.conformance.strategies import (
     ORDINARY,
     SPECIAL,
@@ -19,6 +19,7 @@ from frcnn.conformance.strategies import (
     poolings,
     roi_arrays,
 )
+from frcnn.conformance.subject import rows
 
 clause = pytest.mark.clause
 
@@ -76,9 +77,8 @@ def test_each_roi_reads_its_own_image_in_any_order(subject, profile, data):
 def test_permuting_the_rois_permutes_the_output(subject, profile, data):
     case = data.draw(poolings(profile=profile, least_rois=2))
     order = np.array(data.draw(st.permutations(range(len(case.rois)))))
-    output, argmax = subject.pool(case)
-    shuffled = case.having(rois=case.rois[order])
-    subject.check_forward(shuffled, (output[order], argmax[order]))
+    answer = subject.pool(case)
+    subject.check_forward(case.having(rois=case.rois[order]), rows(answer, order))
 
 
 @clause("roi-pool.channel")
@@ -91,21 +91,23 @@ def test_each_channel_is_pooled_as_if_alone(subject, profile, data):
     seed = data.draw(st.integers(0, 2**32 - 1))
     features = np.random.default_rng(seed).integers(-9, 9, (len(case.features), C, H, W)).astype(np.float32)
     features = data.draw(laid_out(features))
-    output, argmax = subject.check_forward(case.having(features=features))
+    answer = subject.check_forward(case.having(features=features))
     chosen = data.draw(st.integers(0, C - 1))
     alone = case.having(features=features[:, chosen : chosen + 1])
-    subject.check_forward(alone, (output[:, chosen : chosen + 1], argmax[:, chosen : chosen + 1]))
+    subject.check_forward(alone, rows(answer, (slice(None), slice(chosen, chosen + 1))))
 
 
 @each_type("roi-pool.max", "roi-pool.argmax", "roi-pool.channel")
 @given(data=st.data())
 def test_maps_pool_the_same_with_their_channels_last_in_memory(subject, profile, dtype_name, data):
     """Where a library knows of that order, it goes through other code."""
-    C = data.draw(st.sampled_from((2, 3, 16, 17, 64, 100)))
-    seed = data.draw(st.integers(0, 2**32 - 1))
-    features = np.random.default_rng(seed).choice(SPECIAL, (2, C, 5, 9)).astype(DTYPES[dtype_name])
-    rois = data.draw(roi_arrays(2, (5, 9), 1.0, least=1))
-    subject.check_forward(Pooling(channels_last(features), rois, data.draw(output_sizes), profile=profile))
+    subject.check_forward(with_channels_last(data, ORDINARY, profile, dtype_name))
+
+
+@each_type("roi-pool.tie", "roi-pool.nan", "roi-pool.infinity")
+@given(data=st.data())
+def test_special_values_mean_the_same_with_channels_last_in_memory(subject, profile, dtype_name, data):
+    subject.check_forward(with_channels_last(data, SPECIAL, profile, dtype_name))
 
 
 @clause("roi-pool.non-square")
@@ -177,18 +179,28 @@ def test_the_last_cell_of_a_map_is_counted_exactly_where_narrow_types_end(subjec
 @pytest.mark.parametrize("row", [(np.nan, 1.0), (1.0, np.nan), (-np.inf, -np.inf), (-0.0, 0.0)], ids=str)
 def test_nan_infinity_and_signed_zeros_are_no_different_without_argmax(subject, profile, row):
     case = Pooling(np.array([[[row]]], np.float32), np.array([[0, 0, 0, 1, 0]], np.float32), (1, 1), profile=profile)
-    subject.check_forward(case.having(with_argmax=False))
+    subject.check_forward(subject.without_argmax(case))
 
 
 @clause("roi-pool.argmax-optional")
 @given(data=st.data())
 def test_the_output_is_the_same_when_argmax_is_not_asked_for(subject, profile, data):
     case = data.draw(poolings(data.draw(st.sampled_from((ORDINARY, TYING, SPECIAL))), profile=profile))
-    subject.check_forward(case.having(with_argmax=False))
+    subject.check_forward(subject.without_argmax(case))
 
 
-@each_type("roi-pool.argmax-optional", "roi-pool.roi-order")
-@pytest.mark.parametrize("elements", [ORDINARY, TYING, SPECIAL], ids=["ordinary", "tying", "special"])
+@pytest.mark.parametrize(
+    ("elements", "dtype_name"),
+    [
+        pytest.param(elements, dtype_name, id=f"{name}-{dtype_name}", marks=mark)
+        for name, elements, clauses in (
+            ("ordinary", ORDINARY, ("roi-pool.argmax-optional", "roi-pool.roi-order")),
+            ("tying", TYING, ("roi-pool.tie",)),
+            ("special", SPECIAL, ("roi-pool.nan", "roi-pool.infinity")),
+        )
+        for dtype_name, mark in marks_by_type(*clauses)
+    ],
+)
 def test_many_rois_of_many_channels_are_pooled_as_a_few_are(subject, profile, dtype_name, elements):
     """Enough for another way about it to pay: RoIs that cover each of two maps fifty times, and without the argmax.
 
@@ -248,6 +260,14 @@ def test_x_leads_to_columns_and_y_to_rows(subject, profile, data):
     rois = np.array([[0, c, r, c + w - 1, r + h - 1]], np.float32)
     cells = features[:, :, r : r + h, c : c + w]
     subject.check_forward(Pooling(features, rois, (h, w), profile=profile), (cells, cells.astype(np.int64)))
+
+
+def with_channels_last(data, elements, profile, dtype_name):
+    C = data.draw(st.sampled_from((2, 3, 16, 17, 64, 100)))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    features = np.random.default_rng(seed).choice(elements, (2, C, 5, 9)).astype(DTYPES[dtype_name])
+    rois = data.draw(roi_arrays(2, (5, 9), 1.0, least=1))
+    return Pooling(channels_last(features), rois, data.draw(output_sizes), profile=profile)
 
 
 def on_whole_cells(data, elements, profile, dtype_name="float32"):

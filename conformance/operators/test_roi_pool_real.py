@@ -16,14 +16,25 @@ SUBSET = (128, 512)
 SLOW = {"interpreter": (12, 16), "numpy": (12, 4)}
 
 
-@pytest.mark.clause("roi-pool.max", "roi-pool.argmax", "roi-pool.backward", "roi-pool.backward-sum")
-def test_the_boxes_of_a_photograph_pool_bit_for_bit(subject, profile, photograph):
+def some_of(photograph, subject, profile):
+    """The boxes and channels of the photograph that this backend is held to."""
     boxes, channels = SLOW.get(subject.backend.executed, SUBSET)
     real = load(photograph)
     features = real.features[:, evenly(real.features.shape[1], channels)]
     case = Pooling(features, real.rois[evenly(len(real.rois), boxes)], GRID, SPATIAL_SCALE, profile)
     subject.facts["subset"] = f"{len(case.rois)} boxes and {channels} channels"
-    _, argmax = subject.check_forward(case)
+    return case
+
+
+@pytest.mark.clause("roi-pool.max", "roi-pool.argmax")
+def test_the_boxes_of_a_photograph_pool_bit_for_bit(subject, profile, photograph):
+    subject.check_forward(some_of(photograph, subject, profile))
+
+
+@pytest.mark.clause("roi-pool.backward", "roi-pool.backward-sum")
+def test_gradients_go_back_through_the_boxes_of_a_photograph(subject, profile, photograph):
+    case = some_of(photograph, subject, profile)
+    _, argmax = subject.expected(case)
     grad_output = np.random.default_rng(0).standard_normal(argmax.shape, np.float32)
     subject.check_backward(unpooling_of(case, argmax, grad_output))
 

@@ -188,6 +188,34 @@ class WithoutBackward(ReferenceBackend):
         raise Missing("roi_pool_backward")
 
 
+class ForInference(WithoutBackward):
+    """No argmax either."""
+
+    name = "for-inference"
+
+    def roi_pool(self, *arguments, with_argmax=True, **options):
+        if with_argmax:
+            raise Missing("argmax")
+        return super().roi_pool(*arguments, with_argmax=False, **options)
+
+
+class WrongForInference(ForInference):
+    name = "wrong-for-inference"
+
+    def roi_pool(self, *arguments, **options):
+        output, _ = super().roi_pool(*arguments, **options)
+        return np.where(output == 0, output.dtype.type(-1), output), None
+
+
+class WithoutDeterministicMode(ReferenceBackend):
+    name = "without-deterministic-mode"
+
+    def roi_pool_backward(self, *arguments, deterministic=True, **options):
+        if deterministic:
+            raise Missing("deterministic")
+        return super().roi_pool_backward(*arguments, deterministic=False, **options)
+
+
 class MissingInTwoWays(ReferenceBackend):
     """Lacks calls for two reasons, which Hypothesis finds in one test; under caffe-2015 one of them is an error."""
 

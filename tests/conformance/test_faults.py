@@ -93,6 +93,28 @@ def test_a_backend_without_half_types_lacks_the_clauses_on_them_alone(tmp_path):
     assert lacking == {"roi-pool.dtype", "roi-pool.accumulate"}
 
 
+def test_a_backend_for_inference_alone_is_held_to_all_that_its_outputs_show(tmp_path):
+    conforms, reports = run_suite(tmp_path, "faulty_backends:ForInference", clauses=CLAUSES_OF_ROI_POOLING)
+    assert not conforms
+    lacking = {clause: outcome for clause, outcome in reports[0][2]["clauses"].items() if outcome != "passed"}
+    gradient = {f"roi-pool.{name}" for name in ("backward", "backward-sum", "backward-linear", "backward-dropped")}
+    gradient |= {"roi-pool.accumulate", "roi-pool.error-argmax"}
+    assert lacking == dict.fromkeys(gradient | {"roi-pool.argmax", "roi-pool.argmax-optional"}, "missing")
+
+
+def test_without_an_argmax_a_wrong_output_is_shown_with_a_call_that_the_backend_takes(tmp_path):
+    _, reports = run_suite(tmp_path, "faulty_backends:WrongForInference", clauses=("roi-pool.empty",))
+    failures = [result for result in reports[0][1] if result["outcome"] == "failed"]
+    assert failures
+    assert all("with_argmax=False" in result["reason"] for result in failures)
+
+
+def test_a_gradient_that_is_there_for_some_calls_is_missing_for_the_others(tmp_path):
+    clauses = ("roi-pool.backward", "roi-pool.repeatable")
+    _, reports = run_suite(tmp_path, "faulty_backends:WithoutDeterministicMode", clauses=clauses)
+    assert reports[0][2]["clauses"]["roi-pool.repeatable"] == "missing"
+
+
 def test_a_failure_that_does_not_come_again_says_so(tmp_path):
     _, reports = run_suite(tmp_path, "faulty_backends:WrongEverySeventhTime", clauses=("roi-pool.max",))
     failures = {r["test"].rpartition("::")[2]: r["reason"] for r in reports[0][1] if r["outcome"] == "failed"}

@@ -1,0 +1,44 @@
+"""Public runtimes' RoI max pooling, held to the spec as it comes: nothing of theirs is mended here.
+
+A file a runtime. A runtime knows of no profiles and answers alike under both: which of the two it follows, and where,
+the report tells. None is registered, since the needs of each are its own:
+
+    frcnn conformance --backend frcnn.backends.peers.openvino:OpenVino
+"""
+
+import numpy as np
+
+from frcnn.backends import Missing, UnavailableBackend
+from frcnn.backends.arguments import PROFILES
+
+
+class ForInference:
+    """A runtime that takes float32 features and RoIs and gives the output alone.
+
+    A subclass has name, version and `pooled(features, rois, (P_h, P_w), spatial_scale)`, which hands the arrays over
+    and raises whatever the runtime raises.
+    """
+
+    name: str
+    executed = "native"
+
+    def __init__(self, device="cpu"):
+        if device != "cpu":
+            raise UnavailableBackend(f"backend {self.name} runs on cpu, not on {device}")
+
+    def roi_pool(
+        self, features, rois, output_size, spatial_scale=1.0, *, profile="exact", with_argmax=True, validate=True
+    ):
+        if profile not in PROFILES:
+            raise Missing("profiles")
+        if with_argmax:
+            raise Missing("argmax")
+        if not validate:
+            raise Missing("validate=False")
+        if rois.dtype.name in ("float16", "bfloat16"):  # which loses nothing
+            rois = rois.astype(np.float32)
+        for name, array in (("features", features), ("rois", rois)):
+            if array.dtype.name in ("float16", "bfloat16", "float64"):
+                raise Missing(f"{name} of {array.dtype}")
+        size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+        return self.pooled(features, rois, size, spatial_scale), None
