@@ -119,6 +119,8 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
 
     from rich.console import Console
 
+    from frcnn.backends import UnavailableBackend
+
     if again := twice([image.stem for image in images]):
         raise click.UsageError(f"two images are named {again}, and would be one picture; take them one by one")
     given = {image.resolve() for image in images}
@@ -129,7 +131,7 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
             )
     try:
         _detect(images, checkpoint, backend, device, least, out, Console(stderr=True))
-    except ValueError as error:
+    except (ValueError, UnavailableBackend) as error:
         raise click.ClickException(str(error)) from error
 
 
