@@ -13,7 +13,7 @@ from frcnn.bench_commands import bench as bench_commands
 from frcnn.data_commands import data as data_commands
 from frcnn.extras import needs
 from frcnn.late_help import LateHelp
-from frcnn.page_help import put
+from frcnn.page_help import link, put
 from frcnn.proposal_commands import proposals as proposal_commands
 from frcnn.report_commands import report as report_commands
 from frcnn.repro_commands import repro as repro_commands
@@ -143,14 +143,17 @@ def check() -> None:
 
 @spec.command()
 @click.option("--out", type=_FILE, default=Path("spec.html"), show_default=True, help="The file to write.")
-@click.option("--sources", default="..", show_default=True, help="Where the checkout lies: a URL, or a path from OUT.")
+@click.option(
+    "--sources", help="Where the checkout lies: a URL, or a path from OUT's folder.  [default: the current folder]"
+)
 @needs("conformance")
 def render(out, sources) -> None:
     """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants."""
     from frcnn.conformance import document, gate
     from frcnn.conformance.run import plan_of_the_suite
 
-    out.write_text(document.render(gate.check(plan_of_the_suite()), sources.rstrip("/")), encoding="utf-8")
+    sources = link(Path(), out) if sources is None else sources.rstrip("/")
+    out.write_text(document.render(gate.check(plan_of_the_suite()), sources), encoding="utf-8")
     click.echo(f"{out}")
 
 

@@ -91,6 +91,21 @@ def test_the_document_has_an_anchor_for_each_clause_and_no_dead_link(plan):
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.parametrize("out", ["spec.html", "made/spec.html"])
+def test_the_document_links_to_the_checkout_in_which_it_is_asked_for(tmp_path, monkeypatch, out):
+    (tmp_path / "made").mkdir()
+    for folder in ("reference", "conformance"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(main, ["spec", "render", "--out", out])
+    assert answer.exit_code == 0, answer.output
+    links = Links()
+    links.feed(Path(out).read_text(encoding="utf-8"))
+    files = [Path(out).parent / target.partition("#")[0] for target in links.targets if not target.startswith("#")]
+    assert files
+    assert [file for file in files if not file.exists()] == []
+
+
 class Links(HTMLParser):
     """What a page links to, and whether a link lies within another."""
 
