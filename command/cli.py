@@ -148,7 +148,10 @@ def check() -> None:
 )
 @needs("conformance")
 def render(out, sources) -> None:
-    """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants."""
+    """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants.
+
+    Exits with 2 where OUT cannot be written.
+    """
     from frcnn.conformance import document, gate
     from frcnn.conformance.run import plan_of_the_suite
 

@@ -50,7 +50,10 @@ def voc12(root) -> None:
 @click.option("--val", type=click.IntRange(min=1), default=100, show_default=True, help="How many images to test on.")
 @needs("repro")
 def made_up(root, **options) -> None:
-    """Write made-up images in a devkit's layout: no download, the same from the same seed."""
+    """Write made-up images in a devkit's layout: no download, the same from the same seed.
+
+    Exits with 2 where ROOT cannot be written or holds what was made otherwise.
+    """
     from frcnn.repro import made_up as module
 
     try:

@@ -130,6 +130,8 @@ BOXES = "--voc-root devkit --year MadeUp --class ball --class box --class cone -
         ("spec divergences --measure", 2),
         ("spec divergences --measure --voc-root absent", 2),
         ("spec divergences --effects absent.json", 2),
+        ("spec render --out absent/spec.html", 2),
+        ("data made-up --root devkit --train 2 --val 1", 2),
         ("vectors check devkit", 1),
         ("vectors check absent", 2),
         ("bench page cut.jsonl", 1),
