@@ -7,12 +7,16 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import click
 
 from frcnn.extras import needs
+from frcnn.late_help import LateHelp
 from frcnn.machine import commit, machine
 from frcnn.page_help import link, of_files, put
 from frcnn.repro_help import twice
@@ -34,6 +38,44 @@ class _Peer(click.ParamType):
         return name, python
 
 
+_WRITES = """Writes OUT.json and OUT.md.
+
+Exits with 1 where a library does not start, with nothing written, or fails on the way, with all else written and the
+failure named; 2 where the request was wrong. Answers that differ are named, and are no failure."""
+
+
+def _module(benchmark: str) -> ModuleType:
+    return importlib.import_module(f"frcnn.benchmarks.{benchmark.replace('-', '_')}")
+
+
+def _named(names: Iterable[str]) -> str:
+    """Names as a list; some of modes and cases have commas and blanks in them."""
+    return "; ".join(names)
+
+
+def _cases(own: ModuleType) -> str:
+    default = "all" if set(own.DEFAULT) == set(own.CASES) else _named(own.DEFAULT)
+    return f"{_named(own.CASES)}. More than once.  [default: {default}]"
+
+
+def _modes(own: ModuleType) -> str:
+    return f"{_named(own.MODES)}. More than once.  [default: all]"
+
+
+def _libraries(own: ModuleType) -> str:
+    peers = ", or one of --peer" if own.PEERS else ""
+    return f"{_named(own.HERE)}{peers}. More than once.  [default: all]"
+
+
+def _peers(own: ModuleType) -> str | None:
+    """None where no peer takes part; it is named and left out then, since `nox -s bench` gives its peers to all."""
+    return f"{_named(own.PEERS)}, and the Python that has it. More than once." if own.PEERS else None
+
+
+def _devices(own: ModuleType) -> str:
+    return f"What libraries run on; on cuda: {_named(own.ON_CUDA)}."
+
+
 @click.group()
 def bench() -> None:
     """Time frcnn beside other libraries: the same inputs, in one run, and the machine's own limit."""
@@ -42,16 +84,20 @@ def bench() -> None:
 def _timing(benchmark: str, help: str) -> None:
     """Add the command of one benchmark."""
 
-    @bench.command(benchmark, help=f"{help}\n\nWrites OUT.json and OUT.md.")
-    @click.option("--case", "cases", multiple=True, help="More than once.  [default: the benchmark's own]")
-    @click.option("--mode", "modes", multiple=True, help="inference, training, ...; more than once.  [default: all]")
-    @click.option(
-        "--library", "libraries", multiple=True, help="One of ours or a peer; more than once.  [default: all]"
-    )
-    @click.option("--peer", "peers", type=_Peer(), multiple=True, help="A library, and the Python that has it.")
+    def told(part: Callable[[ModuleType], str | None]) -> dict[str, Any]:
+        """For an option's help: the part of the benchmark's module that it tells."""
+        return {"cls": LateHelp, "tells": lambda: part(_module(benchmark))}
+
+    @bench.command(benchmark, help=f"{help}\n\n{_WRITES}")
+    @click.option("--case", "cases", multiple=True, **told(_cases))
+    @click.option("--mode", "modes", multiple=True, **told(_modes))
+    @click.option("--library", "libraries", multiple=True, **told(_libraries))
+    @click.option("--peer", "peers", type=_Peer(), multiple=True, **told(_peers))
     @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="That a library may use.")
-    @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-    @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+    @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, **told(_devices))
+    @click.option(
+        "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="In each, every library is timed."
+    )
     @click.option(
         "--out",
         type=_FILE,
@@ -82,7 +128,10 @@ _timing("detect", "One photograph from pixels to detections, ours alone.")
 @of_files("results")
 @needs("bench")
 def page(results, into) -> None:
-    """The page on performance, of files that the other commands wrote: RESULTS."""
+    """The page on performance, of files that the other commands wrote: RESULTS.
+
+    Exits with 1 where one holds no results, 2 where the request was wrong.
+    """
     from frcnn.benchmarks.page import InvalidResults, read
     from frcnn.benchmarks.page import page as made
 
@@ -107,7 +156,7 @@ def _run(
     from frcnn.benchmarks.worker import WorkerError
 
     console = Console(stderr=True)
-    own = importlib.import_module(f"frcnn.benchmarks.{benchmark.replace('-', '_')}")
+    own = _module(benchmark)
     if again := twice([name for name, _ in peers]):
         raise click.UsageError(f"two Pythons are given for {again}")
     if growth and (cases or cases_in_turn):

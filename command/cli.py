@@ -12,6 +12,8 @@ from frcnn import __version__
 from frcnn.bench_commands import bench as bench_commands
 from frcnn.data_commands import data as data_commands
 from frcnn.extras import needs
+from frcnn.late_help import LateHelp
+from frcnn.page_help import link, put
 from frcnn.proposal_commands import proposals as proposal_commands
 from frcnn.report_commands import report as report_commands
 from frcnn.repro_commands import repro as repro_commands
@@ -20,6 +22,20 @@ from frcnn.test_commands import test as test_command
 from frcnn.train_commands import train as train_command
 
 _FILE = click.Path(path_type=Path)
+
+
+def _efforts() -> str:
+    """What --profile decides; the numbers where the suite is installed."""
+    says = "How many examples are drawn for each property"
+    try:
+        from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED
+    except ModuleNotFoundError:
+        return f"{says}."
+    drawn, interpreted = (
+        ", ".join(f"{profile} {count}" for profile, count in counts.items())
+        for counts in (EXAMPLES, EXAMPLES_INTERPRETED)
+    )
+    return f"{says}: {drawn}; by Triton's interpreter: {interpreted}. With certify none is drawn by chance."
 
 
 @click.group()
@@ -37,14 +53,22 @@ def main() -> None:
     help="More than once.  [default: reference, torch, torch-triton, tf; with --device cuda: torch, torch-triton]",
 )
 @click.option(
-    "--profile", "effort", type=click.Choice(["quick", "default", "certify"]), default="default", show_default=True
+    "--profile",
+    "effort",
+    cls=LateHelp,
+    tells=_efforts,
+    type=click.Choice(["quick", "default", "certify"]),
+    default="default",
+    show_default=True,
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What backends run on."
+)
 @click.option("--clause", "clauses", multiple=True, metavar="ID", help="Only the tests of this clause; more than once.")
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder: run the `real` group on its photographs.")
 @click.option("--weights", type=_FILE, help="VGG16's ImageNet convolutions, .npz, for the `real` group.")
 @click.option("--proposals", type=_FILE, help="Boxes, .npz.  [default: selective_search_fast.npz beside VOCdevkit]")
-@click.option("--out", type=_FILE, default=Path("reports"), show_default=True)
+@click.option("--out", type=_FILE, default=Path("reports"), show_default=True, help="Folder for the reports.")
 @click.option(
     "--mutants", is_flag=True, help="Examine the suite itself: each wrong backend on its shelf must be failed."
 )
@@ -118,15 +142,21 @@ def check() -> None:
 
 
 @spec.command()
-@click.option("--out", type=_FILE, default=Path("spec.html"), show_default=True)
-@click.option("--sources", default="..", show_default=True, help="Where the checkout lies: a URL, or a path from OUT.")
+@click.option("--out", type=_FILE, default=Path("spec.html"), show_default=True, help="The file to write.")
+@click.option(
+    "--sources", help="Where the checkout lies: a URL, or a path from OUT's folder.  [default: the current folder]"
+)
 @needs("conformance")
 def render(out, sources) -> None:
-    """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants."""
+    """Write the whole spec as one HTML page, each clause linked to its reference, witnesses, tests and mutants.
+
+    Exits with 2 where OUT cannot be written.
+    """
     from frcnn.conformance import document, gate
     from frcnn.conformance.run import plan_of_the_suite
 
-    out.write_text(document.render(gate.check(plan_of_the_suite()), sources.rstrip("/")), encoding="utf-8")
+    sources = link(Path(), out) if sources is None else sources.rstrip("/")
+    out.write_text(document.render(gate.check(plan_of_the_suite()), sources), encoding="utf-8")
     click.echo(f"{out}")
 
 
@@ -145,10 +175,13 @@ def list_clauses() -> None:
 @click.option("--proposals", type=_FILE, help="Boxes, .npz.  [default: selective_search_fast.npz beside VOCdevkit]")
 @click.option("--images", type=click.IntRange(min=1), default=200, show_default=True, help="How many photographs.")
 @click.option("--effects", type=_FILE, help="Where effects are kept.  [default: divergence_effects.json of the suite]")
-@click.option("--into", type=_FILE, help="Write the page here.")
+@click.option("--into", type=_FILE, help="Write the page here.  [default: standard output]")
 @needs("conformance")
 def divergences(measure, voc_root, proposals, images, effects, into) -> None:
-    """The divergence register: where paper, original code and successors part, and what that comes to."""
+    """The divergence register: where paper, original code and successors part, and what that comes to.
+
+    Exits with 2 where the request was wrong, or photographs, proposals or kept effects cannot be used.
+    """
     from frcnn.conformance import divergences as register
     from frcnn.conformance.photographs import RealDataError
 
@@ -162,10 +195,7 @@ def divergences(measure, voc_root, proposals, images, effects, into) -> None:
         page = register.render(register.load(), register.read_effects(effects))
     except (RealDataError, register.InvalidRegister, register.StaleEffects) as error:
         raise click.UsageError(str(error)) from error
-    if into is None:
-        click.echo(page)
-    else:
-        into.write_text(page, encoding="utf-8")
+    put(page, into)
 
 
 @main.group()
@@ -174,10 +204,13 @@ def vectors() -> None:
 
 
 @vectors.command("write")
-@click.option("--out", type=_FILE, default=Path("vectors"), show_default=True)
+@click.option("--out", type=_FILE, default=Path("vectors"), show_default=True, help="Folder for the files.")
 @needs("conformance")
 def write_vectors(out) -> None:
-    """Write a file an operator, and a manifest with their sha256."""
+    """Write a file an operator, and a manifest with their sha256.
+
+    Exits with 2 where OUT cannot be written.
+    """
     from frcnn.conformance.vectors import write
 
     files = write(out)["files"]
@@ -190,7 +223,7 @@ def write_vectors(out) -> None:
 def check_vectors(folder) -> None:
     """Check that FOLDER holds whole, unaltered vectors and that the reference answers as they say.
 
-    Exits with 1 and names the first difference where not.
+    Exits with 1 and names the first difference where not, 2 where the request was wrong.
     """
     from frcnn.conformance.subject import Nonconforming
     from frcnn.conformance.vectors import InvalidVectors, check

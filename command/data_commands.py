@@ -25,7 +25,10 @@ def data() -> None:
 @click.option("--root", type=_FOLDER, required=True, help="Archives go to ROOT/archives, files to ROOT/VOCdevkit.")
 @needs("repro")
 def voc07(root) -> None:
-    """Download PASCAL VOC 2007: trainval, test and the devkit's code."""
+    """Download PASCAL VOC 2007: trainval, test and the devkit's code.
+
+    Exits with 1 where what came is not what was published, 2 where it cannot be had or ROOT cannot be written.
+    """
     _fetch("voc07", root)
 
 
@@ -33,18 +36,24 @@ def voc07(root) -> None:
 @click.option("--root", type=_FOLDER, required=True, help="Archives go to ROOT/archives, files to ROOT/VOCdevkit.")
 @needs("repro")
 def voc12(root) -> None:
-    """Download PASCAL VOC 2012: trainval."""
+    """Download PASCAL VOC 2012: trainval.
+
+    Exits with 1 where what came is not what was published, 2 where it cannot be had or ROOT cannot be written.
+    """
     _fetch("voc12", root)
 
 
 @data.command("made-up")
 @click.option("--root", type=_FOLDER, required=True, help="Files go to ROOT/VOCMadeUp.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of all that is drawn.")
 @click.option("--train", type=click.IntRange(min=1), default=200, show_default=True, help="How many images to learn.")
 @click.option("--val", type=click.IntRange(min=1), default=100, show_default=True, help="How many images to test on.")
 @needs("repro")
 def made_up(root, **options) -> None:
-    """Write made-up images in a devkit's layout: no download, the same from the same seed."""
+    """Write made-up images in a devkit's layout: no download, the same from the same seed.
+
+    Exits with 2 where ROOT cannot be written or holds what was made otherwise.
+    """
     from frcnn.repro import made_up as module
 
     try:
@@ -58,11 +67,21 @@ def made_up(root, **options) -> None:
 @click.option("--voc-root", type=_FOLDER, required=True, help="A VOCdevkit folder.")
 @click.option("--year", default="2007", show_default=True, help="What follows VOC in the folder's name: 2012, MadeUp.")
 @click.option("--split", "name", default="trainval", show_default=True, help="A list in ImageSets/Main.")
-@click.option("--bad", type=click.Choice(["error", "skip"]), default="error", show_default=True)
+@click.option(
+    "--bad",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="What becomes of a photograph with a fault: the end, or it is left out and named.",
+)
 @click.option("--check-images", is_flag=True, help="Decode every image, as --bad skip does; not only its header.")
 @needs("repro")
 def check(voc_root, year, name, bad, check_images) -> None:
-    """Read a split and say what is in it, with its digest; with --bad skip, also what was left out and why."""
+    """Read a split and say what is in it, with its digest; with --bad skip, also what was left out and why.
+
+    Exits with 1 and names the first fault where there is one, 2 where the request was wrong. With --bad skip a fault of
+    one photograph is none of the split.
+    """
     from frcnn.repro import made_up, voc
 
     classes = made_up.CLASSES if year == made_up.YEAR else voc.VOC_CLASSES

@@ -8,14 +8,18 @@ from pathlib import Path
 import click
 
 
-def of_files(name: str):
-    """Give a command the argument `name`, files that exist, and the option --into."""
+def of_files(name: str, pictures: bool = True):
+    """Give a command the argument `name`, files that exist, and the option --into.
+
+    pictures: whether the page shows some that lie beside the files.
+    """
+    linked = f" Pictures beside {name.upper()} are linked from there." if pictures else ""
 
     def add(command):
         command = click.option(
             "--into",
             type=click.Path(path_type=Path),
-            help=f"Write the page here; pictures beside {name.upper()} are linked from there.",
+            help=f"Write the page here.{linked}  [default: standard output]",
         )(command)
         files = click.Path(path_type=Path, exists=True, dir_okay=False)
         return click.argument(name, nargs=-1, required=True, type=files)(command)

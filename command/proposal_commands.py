@@ -38,7 +38,9 @@ def proposals() -> None:
 @proposals.command()
 @_of_a_split
 @click.option("--split", "names", multiple=True, required=True, metavar="NAME", help="train, val, ...; more than once.")
-@click.option("--mode", type=click.Choice(["fast", "quality"]), default="fast", show_default=True)
+@click.option(
+    "--mode", type=click.Choice(["fast", "quality"]), default="fast", show_default=True, help="Selective search's."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="How many processes.  [default: one for each processor]")
 @click.option("--cache", type=_FILE, help="Folder for each photograph's boxes.  [default: the user's cache]")
 @click.option("--out", type=_FILE, required=True, help="The .npz to write.")
@@ -46,7 +48,8 @@ def proposals() -> None:
 def make(voc_root, year, classes, bad, names, mode, workers, cache, out) -> None:
     """Selective search in every photograph of the splits, into one .npz.
 
-    Stopped and started again, it goes on where it was.
+    Stopped and started again, it goes on where it was. Exits with 1 where a split has a fault, 2 where the request was
+    wrong or OUT cannot be written.
     """
     from rich.console import Console
 
@@ -77,6 +80,8 @@ def recall(voc_root, year, classes, bad, name, file, plot) -> None:
 
     Average recall is 2 times the integral of recall over IoU from .5 to 1 (arXiv:1502.05082). A class's line is of its
     objects that are not difficult.
+
+    Exits with 1 where the split or the boxes have a fault, 2 where the request was wrong.
     """
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise click.UsageError(f"--plot {plot} must end in .png or .svg")

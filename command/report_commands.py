@@ -21,7 +21,11 @@ def report() -> None:
 @click.argument("files", nargs=-1, required=True, type=_FILE)
 @needs("conformance")
 def verify(files) -> None:
-    """Check that each FILE is a whole, unaltered report, and say what it found."""
+    """Check that each FILE is a whole, unaltered report, and say what it found.
+
+    Exits with 1 and names the fault of the first one that is not, 2 where the request was wrong. A verdict of failed
+    is no fault of the report.
+    """
     from frcnn.conformance.report import scope
 
     for file, (head, _, foot) in zip(files, _read(files), strict=True):
@@ -34,10 +38,13 @@ def verify(files) -> None:
 
 @report.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--into", type=_FILE, help="Put it between this page's marks.")
+@click.option("--into", type=_FILE, help="Put it between this page's marks.  [default: standard output]")
 @needs("conformance")
 def table(files, into) -> None:
-    """One line for each report: who, what ran, how much, the verdict, and what real input showed."""
+    """One line for each report: who, what ran, how much, the verdict, and what real input showed.
+
+    Exits with 1 where a report is not whole and unaltered or the page has no marks, 2 where the request was wrong.
+    """
     from frcnn.conformance import summary
 
     text = summary.verdicts(_by_name(files))
@@ -52,10 +59,13 @@ def table(files, into) -> None:
 
 
 @report.command()
-@of_files("reports")
+@of_files("reports", pictures=False)
 @needs("conformance")
 def page(reports, into) -> None:
-    """The page that a run writes as index.md, of reports that were made one by one."""
+    """The page that a run writes as index.md, of reports that were made one by one.
+
+    Exits with 1 where a report is not whole and unaltered, 2 where the request was wrong.
+    """
     from frcnn.conformance import summary
 
     put(summary.index(_by_name(reports)), into)

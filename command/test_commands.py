@@ -12,8 +12,12 @@ from frcnn.extras import needs
 from frcnn.repro_help import let_threads_sleep, twice, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
-_BACKEND = click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
-_DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+_BACKEND = click.option(
+    "--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True, help="Whose operators."
+)
+_DEVICE = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What the network runs on."
+)
 
 
 class _Score(click.FloatRange):
@@ -49,6 +53,9 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
     """Test CHECKPOINT, of `frcnn train`, with the test settings of RECIPE: instant, short, full, or a .toml file.
 
     With --svd fc6=1024 --svd fc7=256 it is tested twice: as it is, and into OUT/svd with these layers cut.
+
+    Exits with 1 where the checkpoint, the split, the boxes or the backend cannot be used, 2 where the request was wrong
+    or OUT cannot be written.
     """
     let_threads_sleep()
 
@@ -105,10 +112,14 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
     """Find objects in each IMAGE: print them, and draw them into OUT/IMAGE's name.png.
 
     Proposals are selective search's, and the scale is that of the recipe of the training.
+
+    Exits with 1 where the checkpoint, an image or the backend cannot be used, 2 where the request was wrong.
     """
     let_threads_sleep()
 
     from rich.console import Console
+
+    from frcnn.backends import UnavailableBackend
 
     if again := twice([image.stem for image in images]):
         raise click.UsageError(f"two images are named {again}, and would be one picture; take them one by one")
@@ -120,7 +131,7 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
             )
     try:
         _detect(images, checkpoint, backend, device, least, out, Console(stderr=True))
-    except ValueError as error:
+    except (ValueError, UnavailableBackend) as error:
         raise click.ClickException(str(error)) from error
 
 

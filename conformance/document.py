@@ -48,6 +48,8 @@ def _page(markdown, name, verdict, sources):
     """One page as HTML: headings of clauses become anchors, mentions of clauses and of other pages links."""
     body = markdown.render(spec.text(name)).replace("<h1>", f'<h1 id="{name}">', 1)
     body = re.sub(r'href="([a-z0-9-]+)\.md"', r'href="#\1"', body)
+    # A link to a clause is by the anchor that GitHub makes; its anchor here is its id, which _linked knows.
+    body = re.sub(r'<a href="[a-z0-9-]+\.md#[^"]+">(<code>[^<]+</code>)</a>', r"\1", body)
     body = re.sub(r'href="\.\./', f'href="{sources}/', body)
     heads = re.split(r"(?=<h[1-6])", body)
     return "".join(_section(section, verdict, sources) for section in heads)

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,29 @@ def test_every_link_to_a_file_leads_to_one(page):
     file = ROOT / page
     for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
         assert (file.parent / target).exists(), f"{page} links to {target}"
+
+
+def test_what_a_citation_asks_to_be_filled_in_is_in_a_report():
+    head, _, foot = read(ROOT / "docs" / "conformance" / "torch.jsonl")
+    text = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    example = text.partition("```bibtex\n")[2].partition("```")[0]
+    filled = {name: head[name.lower()] for name in ("FRCNN", "COMMIT", "EFFORT", "SPEC", "SUITE")}
+    filled |= {"BACKEND": head["backend"]["name"], "VERSION": head["backend"]["version"], "YEAR": head["started"][:4]}
+    filled |= {"VERDICT": foot["verdict"], "ID": foot["id"], "PLACE": "a place"}
+    assert set(re.findall(r"\b[A-Z]{2,}\b", example.replace("CNN}", "}"))) == set(filled)
+    assert all(re.search(rf"\b{name}\b", text.partition(example)[2]) for name in filled)
+    assert example.count("{") == example.count("}")
+
+
+def test_the_lines_that_install_name_extras_that_there_are():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        named = re.findall(r"'([.\w]+)\[([\w,]+)\]'", text)
+        assert named
+        for package, some in named:
+            assert package == ".", f"{page}: no index has {package}: a checkout is installed"
+            assert set(some.split(",")) <= set(extras), f"{page} names {some}"
 
 
 def test_a_page_without_marks_is_left_alone():

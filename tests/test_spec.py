@@ -1,6 +1,7 @@
 """The gate: every clause stands in spec, reference, witness, test and mutant, and nothing cites one that is not."""
 
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 
 from frcnn import spec
 from frcnn.cli import main
-from frcnn.conformance import document, gate
+from frcnn.conformance import divergences, document, gate
 from frcnn.conformance.run import plan_of_the_suite
 from frcnn.conformance.witnesses import witnesses
 from frcnn.conformance.witnesses.calls import call_witnesses, refusals
@@ -88,6 +89,53 @@ def test_the_document_has_an_anchor_for_each_clause_and_no_dead_link(plan):
     assert f"version {spec.VERSION}" in text
     for target in set(re.findall(r'href="\.\./([^"#]+)', text)):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("out", ["spec.html", "made/spec.html"])
+def test_the_document_links_to_the_checkout_in_which_it_is_asked_for(tmp_path, monkeypatch, out):
+    (tmp_path / "made").mkdir()
+    for folder in ("reference", "conformance"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(main, ["spec", "render", "--out", out])
+    assert answer.exit_code == 0, answer.output
+    links = Links()
+    links.feed(Path(out).read_text(encoding="utf-8"))
+    files = [Path(out).parent / target.partition("#")[0] for target in links.targets if not target.startswith("#")]
+    assert files
+    assert [file for file in files if not file.exists()] == []
+
+
+class Links(HTMLParser):
+    """What a page links to, and whether a link lies within another."""
+
+    def __init__(self):
+        super().__init__()
+        self.targets, self.nested, self._open = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "a":
+            self.targets.append(dict(attributes)["href"])
+            if self._open:
+                self.nested.append(self.targets[-1])
+            self._open += 1
+
+    def handle_endtag(self, tag):
+        self._open -= tag == "a"
+
+
+def test_every_link_of_the_document_leads_into_itself_or_into_the_checkout_and_none_lies_within_another(plan):
+    links = Links()
+    links.feed(document.render(gate.check(plan), ".."))
+    assert [target for target in links.targets if not target.startswith(("#", "../"))] == []
+    assert links.nested == []
+
+
+def test_the_document_s_register_links_each_entry_s_clauses(plan):
+    register = document.render(gate.check(plan), "..").partition('<h1 id="divergences">')[2]
+    for entry in divergences.load():
+        for clause in entry.clauses:
+            assert f'<a href="#{clause}"><code>{clause}</code></a>' in register
 
 
 def all_witnesses():

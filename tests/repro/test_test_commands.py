@@ -10,8 +10,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from frcnn.backends import UnavailableBackend
 from frcnn.cli import main
-from frcnn.repro import checkpoint, made_up
+from frcnn.repro import checkpoint, made_up, testing
 from frcnn.repro.network import new_parameters, read_network
 from frcnn.repro.proposals import write_npz
 from frcnn.repro.recipe import read_recipe
@@ -112,6 +113,20 @@ def test_a_device_that_there_is_not_ends_test_and_detect_with_a_sentence(trained
         result = typed(*command, "--backend", backend, "--device", "cuda", "--out", tmp_path / "out")
         assert (result.exit_code, said in result.stderr) == (1, True), result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_that_cannot_run_here_ends_test_and_detect_with_a_sentence(trained, tmp_path, monkeypatch):
+    def without_a_compiler(*arguments, **options):
+        raise UnavailableBackend("no C++ compiler was found")
+
+    monkeypatch.setattr(testing, "detect_split", without_a_compiler)
+    image = trained / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000001.png"
+    for command in (
+        ["test", trained / "run.safetensors", "instant", *options(trained)],
+        ["detect", image, "--checkpoint", trained / "run.safetensors"],
+    ):
+        result = typed(*command, "--out", tmp_path / "out")
+        assert (result.exit_code, result.stderr) == (1, "Error: no C++ compiler was found\n"), result.output
 
 
 def test_a_photograph_that_ends_early_is_left_out_where_skipping_is_asked_for_and_never_drawn_on(trained, tmp_path):
