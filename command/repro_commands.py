@@ -13,6 +13,7 @@ from frcnn.page_help import link, of_files, put
 from frcnn.repro_help import let_threads_sleep, twice, with_precision, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
+REMARKS = "remarks.md"  # beside a report, by hand: what is known of its data, say
 
 
 @click.group()
@@ -64,6 +65,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     from frcnn.backends import UnavailableBackend
     from frcnn.repro import run as runs
     from frcnn.repro.recipe import RecipeError, read_recipe
+    from frcnn.repro.results import per_cent
 
     console = Console(stderr=True)
     reports = tuple(_conformance(file) for file in conformance)
@@ -108,7 +110,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
         raise Refused(str(error)) from error
     click.echo(f"{folder / 'report.md'}: {footer['verdict']}, report {footer['id'][:12]}")
     if footer["missed"]:
-        click.echo(f"mean AP below the goal of {recipe.goal_map}: {', '.join(footer['missed'])}", err=True)
+        click.echo(f"mean AP below the goal of {per_cent(recipe.goal_map)}: {', '.join(footer['missed'])}", err=True)
         sys.exit(1)
 
 
@@ -116,7 +118,11 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
 @of_files("reports")
 @needs("repro")
 def page(reports, into) -> None:
-    """The page on what was reproduced, of report.jsonl files: every run, the band over seeds, the frameworks apart."""
+    """The page on what was reproduced, of report.jsonl files: every run, the band over seeds, the frameworks apart.
+
+    What stands in remarks.md beside a report is shown with it. Exits with 1 where a report was altered or cannot stand
+    beside another, 2 where the request was wrong.
+    """
     from frcnn.repro.page import SeedTwice
     from frcnn.repro.page import page as made
     from frcnn.repro.report import InvalidReport, read
@@ -127,7 +133,8 @@ def page(reports, into) -> None:
     try:
         found = {folder.name: read(file) for folder, file in zip(folders, reports, strict=True)}
         pictures = {folder.name: link(folder, into) for folder in folders if (folder / "losses.png").exists()}
-        put(made(found, pictures), into)
+        remarks = {folder.name: file.read_text("utf-8") for folder in folders if (file := folder / REMARKS).exists()}
+        put(made(found, pictures, remarks), into)
     except (InvalidReport, SeedTwice) as error:
         raise click.ClickException(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 import json
 
+from frcnn.repro.recipe import recipe_names
 from frcnn.repro.report import REACHED, runs_of, seconds_a_photograph
 from frcnn.repro.results import per_cent
 
@@ -19,11 +20,12 @@ class SeedTwice(ValueError):
     """Two reports are of one seed, and all else alike: one figure of them would be left out of the band."""
 
 
-def page(reports, links=None):
+def page(reports, links=None, remarks=None):
     """The page in Markdown.
 
     reports: name -> lines of a report, as report.read gives them. links: name -> folder of its pictures, as a link,
-    of those that have any; of a group the first that has is shown.
+    of those that have any; of a group the first that has is shown. remarks: name -> what somebody wrote beside the
+    report, of those who did; of a group each is shown once.
 
     Raises SeedTwice naming two reports.
     """
@@ -32,11 +34,13 @@ def page(reports, links=None):
         groups.setdefault(_but_seed(lines[0]), []).append(name)
     parts = [HEAD]
     for names in groups.values():
-        parts += _group({name: reports[name] for name in names}, links or {})
+        parts += _group({name: reports[name] for name in names}, links or {}, remarks or {})
     tiers = {lines[0]["tier"] for lines in reports.values()}
     devices = {run["device"] for lines in reports.values() for run in runs_of(lines)}
-    missing = [f"tier `{tier}`" for tier in ("short", "full") if tier not in tiers]
+    missing = [f"tier `{tier}`" for tier in recipe_names() if tier not in tiers]
     missing += ["anything on a GPU"] if "cuda" not in devices else []
+    cut = any(run["svd"] for lines in reports.values() for run in runs_of(lines))
+    missing += [] if cut else ["layers cut by SVD"]
     if missing:
         parts.append(f"No report that is kept is of: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
@@ -52,7 +56,7 @@ def _machine(head):
     return {name: value for name, value in head["machine"].items() if name != "memory_bytes"}
 
 
-def _group(reports, links):
+def _group(reports, links, remarks):
     """The parts of runs that share all but the seed."""
     head = next(iter(reports.values()))[0]
     train, test = head["data"]["train"], head["data"]["test"]
@@ -62,7 +66,10 @@ def _group(reports, links):
     machine, versions = (
         ", ".join(f"{name} {value}" for name, value in own.items()) for own in (_machine(head), head["versions"])
     )
-    yield f"Code `{head['code'][:12]}`; machine: {machine}; versions: {versions}."
+    commits = dict.fromkeys(lines[0].get("commit") or "unknown" for lines in reports.values())
+    yield f"Code `{head['code'][:12]}`, commit `{'`, `'.join(commits)}`; machine: {machine}; versions: {versions}."
+    if said := list(dict.fromkeys(remarks[name].strip() for name in reports if name in remarks)):
+        yield "Beside the figures is written, by hand:\n\n" + "\n\n".join(said)
     yield "\n".join(f"- {fact}" for fact in _facts(reports, head["method"]))
     paper = head["paper"]
     theirs = f"{per_cent(paper['mean'])} of table {paper['table']} of {paper['source']}"

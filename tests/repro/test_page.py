@@ -94,7 +94,7 @@ def test_a_machine_that_tells_a_little_more_memory_is_the_same_machine(tmp_path)
 
 def test_what_the_runs_of_a_band_share_is_said(tmp_path):
     text = page({"a": kept(tmp_path, "a", 3, tf=0.38)})
-    assert "Code `cccccccccccc`; machine: cores 2; versions: numpy 2.4.6." in text
+    assert "Code `cccccccccccc`, commit `unknown`; machine: cores 2; versions: numpy 2.4.6." in text
 
 
 def test_a_seed_that_comes_twice_is_refused_since_one_run_would_be_left_out(tmp_path):
@@ -121,7 +121,17 @@ def test_the_command_refuses_folders_of_one_name_and_a_seed_that_comes_twice(tmp
 
 def test_what_no_report_is_of_is_said(tmp_path):
     text = page({"a": kept(tmp_path, "a", 3, tf=0.38)})
-    assert text.endswith("No report that is kept is of: tier `full`, anything on a GPU.\n")
+    assert text.endswith(
+        "No report that is kept is of: tier `full`, tier `instant`, anything on a GPU, layers cut by SVD.\n"
+    )
+
+
+def test_what_somebody_wrote_beside_reports_is_shown_once_and_said_to_be_by_hand(tmp_path):
+    reports = {name: kept(tmp_path, name, seed, tf=0.38) for name, seed in (("a", 3), ("b", 4), ("c", 5))}
+    text = page(reports, remarks={"a": "The photographs are small.\n", "c": "The photographs are small."})
+    assert "by hand:\n\nThe photographs are small.\n\n" in text
+    assert text.count("The photographs are small.") == 1
+    assert "by hand" not in page(reports)
 
 
 def test_the_pictures_of_a_group_are_those_of_the_first_report_that_has_some(tmp_path):
@@ -132,14 +142,16 @@ def test_the_pictures_of_a_group_are_those_of_the_first_report_that_has_some(tmp
 
 
 @pytest.mark.parametrize("pictures", [True, False])
-def test_the_command_links_pictures_that_lie_beside_a_report(tmp_path, pictures):
+def test_the_command_shows_pictures_and_remarks_that_lie_beside_a_report(tmp_path, pictures):
     kept(tmp_path, "a", 3, torch=0.38)
     if pictures:
         (tmp_path / "a" / "losses.png").write_bytes(b"")
+        (tmp_path / "a" / "remarks.md").write_text("The photographs are small.")
     into = tmp_path / "page.md"
     outcome = CliRunner().invoke(main, ["repro", "page", str(tmp_path / "a" / "report.jsonl"), "--into", str(into)])
     assert outcome.exit_code == 0, outcome.output
-    assert ("(a/torch/test/detections.png)" in into.read_text(encoding="utf-8")) == pictures
+    for shown in ("(a/torch/test/detections.png)", "The photographs are small."):
+        assert (shown in into.read_text(encoding="utf-8")) == pictures
 
 
 def test_a_report_that_was_altered_is_refused(tmp_path):
