@@ -64,8 +64,11 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def peers(session: nox.Session) -> None:
     """Hold public runtimes' RoI pooling to the spec: nox -s peers -- --profile quick"""
+    install(session, ".[conformance]")
+    # The suite's OpenCV, with contrib, is version 5, which has no ROIPooling; both lie in one folder.
+    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "opencv-contrib-python-headless")
     needs = [requirement for name in ("openvino", "onnxruntime", "opencv") for requirement in PEERS[name]]
-    install(session, ".[conformance]", *needs)
+    install(session, *needs)
     runtimes = ("onnxruntime:OnnxRuntime", "openvino:OpenVino", "opencv:OpenCv")
     asked = [word for name in runtimes for word in ("--backend", f"frcnn.backends.peers.{name}")]
     # That they fail is what they are run for.

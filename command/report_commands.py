@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -60,15 +61,17 @@ def table(files, into) -> None:
 
 @report.command()
 @of_files("reports", pictures=False)
+@click.option("--brief", is_flag=True, help="Verdicts, groups and clauses alone: the files have the rest.")
 @needs("conformance")
-def page(reports, into) -> None:
+def page(reports, into, brief) -> None:
     """The page that a run writes as index.md, of reports that were made one by one.
 
     Exits with 1 where a report is not whole and unaltered, 2 where the request was wrong.
     """
     from frcnn.conformance import summary
 
-    put(summary.index(_by_name(reports)), into)
+    text = summary.index(_by_name(reports))
+    put(re.split(r"\n## (?:Suite|Not passed)", text)[0] if brief else text, into)
 
 
 def _by_name(files):

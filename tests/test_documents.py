@@ -37,6 +37,16 @@ def test_the_page_on_the_reports_kept_is_made_of_them(tmp_path):
     assert (tmp_path / "index.md").read_text(encoding="utf-8") == kept.read_text(encoding="utf-8")
 
 
+def test_the_page_on_peers_is_made_of_their_reports_and_is_brief(tmp_path):
+    folder = ROOT / "docs" / "conformance"
+    peers, made = map(str, (folder / "peers").glob("*.jsonl")), tmp_path / "peers.md"
+    answer = CliRunner().invoke(main, ["report", "page", "--brief", "--into", str(made), *peers])
+    assert answer.exit_code == 0, answer.output
+    assert made.read_text(encoding="utf-8") == (folder / "peers.md").read_text(encoding="utf-8")
+    headings = [line for line in made.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
+    assert headings == ["## By group", "## By clause"]
+
+
 def test_the_reports_kept_are_of_real_photographs_too_and_all_conform():
     for head, _, foot in map(read, map(Path, kept_reports())):
         assert foot["verdict"] == "passed"

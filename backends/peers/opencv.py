@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from frcnn.backends import UnavailableBackend
 from frcnn.backends.peers import ForInference
 
 NET = """
@@ -18,6 +19,11 @@ layer {{
 class OpenCv(ForInference):
     name = "opencv"
     version = f"opencv {cv2.__version__}"
+
+    def __init__(self, device="cpu"):
+        super().__init__(device)
+        if not hasattr(cv2.dnn, "readNetFromCaffe"):
+            raise UnavailableBackend(f"backend opencv needs OpenCV 4, for {cv2.__version__} has no ROIPooling")
 
     def pooled(self, features, rois, size, spatial_scale):
         shapes = {
