@@ -106,7 +106,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     except KeyboardInterrupt:
         click.echo(f"stopped; --resume --out {folder}", err=True)
         sys.exit(130)
-    except ValueError as error:
+    except (ValueError, UnavailableBackend) as error:
         raise Refused(str(error)) from error
     click.echo(f"{folder / 'report.md'}: {footer['verdict']}, report {footer['id'][:12]}")
     if footer["missed"]:

@@ -16,8 +16,12 @@ _FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("recipe")
-@click.option("--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["torch", "tf"]), default="torch", show_default=True, help="Whose operators."
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What the network runs on."
+)
 @with_precision
 @click.option("--voc-root", type=_FILE, help="A VOCdevkit folder.  [default for made-up data: made in OUT/data]")
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
@@ -33,12 +37,14 @@ _FILE = click.Path(path_type=Path)
 def train(recipe, name, voc_root, year, proposals, weights, out, iterations, **options) -> None:
     """Train as RECIPE says: instant, short, full, or the path of a .toml file.
 
-    Ctrl-C or SIGTERM ends the iteration in hand and writes a checkpoint. Exits with 130 then, and with 1 where the
-    loss is no number or grows; the minibatch is saved.
+    Ctrl-C or SIGTERM ends the iteration in hand and writes a checkpoint. Exits with 130 then; with 1 where the loss is
+    no number or grows, when the minibatch is saved, and where data, weights, boxes or the backend cannot be used; 2
+    where the request was wrong.
     """
     let_threads_sleep()
     from rich.console import Console
 
+    from frcnn.backends import UnavailableBackend
     from frcnn.repro import training
     from frcnn.repro.boxes import boxes_for
     from frcnn.repro.proposals import ProposalsError
@@ -65,7 +71,7 @@ def train(recipe, name, voc_root, year, proposals, weights, out, iterations, **o
         for line in training.in_words(beginning):
             console.print(line, highlight=False)
         ended = training.train(asked, beginning, out, console=console, **options)
-    except (DevkitError, ProposalsError, ValueError) as error:
+    except (DevkitError, ProposalsError, ValueError, UnavailableBackend) as error:
         raise click.ClickException(str(error)) from error
     memory = peak_memory()
     click.echo(

@@ -4,6 +4,8 @@ Requirements, and their reasons:
 
 - A wheel cannot hold these libraries: each must match the installed framework, the compiler's C++ library and the CPU
   (-march=native). All of them are part of the cache's key, so that none is ever served to another.
+- A container may be built with a compiler and run without: where there is none, the newest library that another one has
+  compiled of the same source, for the same framework and CPU, is taken.
 - Eight processes that start at once compile once: a lock per library, and the rest wait for it.
 - A library is there whole or not at all: it is written under another name, to the disk, and then renamed.
 - -ffp-contract=off and no -ffast-math: clauses roi-pool.projection and roi-pool.grid count roundings.
@@ -37,15 +39,22 @@ def shared_library(name: str, source: Path, *, flags: Sequence[str], framework: 
     flags: for the compiler, after the source, so that -l options find their users.
     framework: such as "torch 2.13.0"; a new version compiles anew.
 
-    Raises UnavailableBackend where there is no compiler, where it fails (with its last lines and the command), or where
-    the cache cannot be written.
+    Raises UnavailableBackend where there is no compiler, nor a library that one has compiled for this CPU; where it
+    fails, with its last lines and the command; or where the cache cannot be written.
 
     >>> shared_library("torch", Path("binding.cpp"), flags=["-ltorch"], framework="torch 2.13.0").name  # doctest: +SKIP
-    'torch-0b1f6ae3c9d24f57a8e0.so'
+    'torch-0b1f6ae3c9d24f57a8e0-5d41c2aa.so'
     """
-    compiler = find_compiler()
+    folder, own = cache.folder("native"), f"{name}-{_key(source, flags, framework)}"
+    try:
+        compiler = find_compiler()
+    except UnavailableBackend:
+        compiled = list(folder.glob(f"{own}-*.so")) if features() else []
+        if not compiled:
+            raise
+        return max(compiled, key=lambda library: library.stat().st_mtime)
     command = [*compiler, *FLAGS, f"-I{HEADERS}", str(source), *flags]
-    library = cache.folder("native") / f"{name}-{_key(compiler, source, flags, framework)}.so"
+    library = folder / f"{own}-{_key_of_compiler(compiler)}.so"
     if library.exists():  # in a cache that may be for reading alone
         return library
     try:
@@ -74,19 +83,27 @@ def find_compiler() -> list[str]:
     )
 
 
-def _key(compiler: list[str], source: Path, flags: Sequence[str], framework: str) -> str:
-    """What the library depends on, hashed."""
+def features(info: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor can do, as Linux lists it; nothing where it does not."""
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def _key(source: Path, flags: Sequence[str], framework: str) -> str:
+    """What the library depends on, whatever compiles it, hashed."""
     digest = hashlib.sha256()
     for file in (source, *sorted(HEADERS.glob("*.h"))):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    # The compiler's predefined macros under -march=native name the CPU's features as that compiler sees them.
-    seen = (
-        _answer([*compiler, "--version"]),
-        _answer([*compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]),
-    )
-    for part in (*compiler, *FLAGS, *flags, framework, platform.machine(), *seen):
+    for part in (*FLAGS, *flags, framework, platform.machine(), features()):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:20]
+
+
+def _key_of_compiler(compiler: list[str]) -> str:
+    """The compiler, and the processor as it sees it, hashed: its macros under -march=native name features."""
+    macros = [*compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    parts = (*compiler, _answer([*compiler, "--version"]), _answer(macros))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
 
 def _answer(command: list[str]) -> str:

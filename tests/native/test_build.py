@@ -94,6 +94,52 @@ def test_no_compiler_on_the_path_is_one_clear_message(source, monkeypatch):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Leaves the machine without a compiler."""
+
+    def leave_without():
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.delenv("CXX", raising=False)
+
+    return leave_without
+
+
+def test_without_a_compiler_what_one_has_compiled_is_taken(source, uncompiled):
+    library = compile_answer(source)
+    uncompiled()
+    assert compile_answer(source) == library
+
+
+@pytest.mark.parametrize("other", ["source", "flags", "framework", "processor"])
+def test_without_a_compiler_what_was_compiled_for_another_is_left_alone(source, uncompiled, monkeypatch, other):
+    compile_answer(source)
+    uncompiled()
+    if other == "source":
+        source.write_text(SOURCE.replace("42", "43"))
+    if other == "processor":
+        monkeypatch.setattr(build, "features", lambda: "mmx")
+    changes = {"flags": {"flags": ["-DX"]}, "framework": {"framework": "none 2.0"}}.get(other, {})
+    with pytest.raises(UnavailableBackend, match="no C\\+\\+ compiler was found"):
+        compile_answer(source, **changes)
+
+
+def test_where_nothing_tells_what_a_processor_can_do_a_compiler_is_needed(source, uncompiled, monkeypatch):
+    monkeypatch.setattr(build, "features", lambda: "")
+    compile_answer(source)
+    uncompiled()
+    with pytest.raises(UnavailableBackend, match="no C\\+\\+ compiler was found"):
+        compile_answer(source)
+
+
+def test_the_features_of_a_processor_are_those_that_linux_lists(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nflags\t\t: fpu avx2\n")
+    assert build.features(tmp_path / "cpuinfo") == "fpu avx2"
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd\n")
+    assert build.features(tmp_path / "cpuinfo") == "fp asimd"
+    assert build.features(tmp_path / "none") == ""
+
+
 def test_a_compiler_that_was_asked_for_and_is_not_there_is_not_replaced_by_another(source, monkeypatch):
     monkeypatch.setenv("CXX", "/nonexistent")
     with pytest.raises(UnavailableBackend, match=r"looked for \$CXX, which is /nonexistent\)"):

@@ -9,8 +9,9 @@ import torch
 import training_cases
 from click.testing import CliRunner
 
+from frcnn.backends import UnavailableBackend
 from frcnn.cli import main
-from frcnn.repro import checkpoint, made_up
+from frcnn.repro import checkpoint, made_up, training
 from frcnn.repro.proposals import write_npz
 from frcnn.repro.report import file_digest
 from frcnn.repro.training import trainer_module
@@ -146,3 +147,12 @@ def test_openmp_s_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     let_threads_sleep()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_a_backend_that_cannot_run_here_ends_the_training_with_a_sentence(typed, monkeypatch):
+    def without_a_compiler(*arguments, **options):
+        raise UnavailableBackend("no C++ compiler was found")
+
+    monkeypatch.setattr(training, "train", without_a_compiler)
+    result = CliRunner().invoke(main, [*typed, "--iterations", "2"])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: no C++ compiler was found")
