@@ -16,7 +16,8 @@ def loss_curve(path: Path, losses: Mapping[str, Sequence[float]]) -> None:
     for k, (backend, own) in enumerate(losses.items()):
         iterations = np.arange(1, len(own) + 1)
         axes.plot(iterations, own, color=f"C{k}", alpha=0.2, linewidth=0.6)
-        axes.plot(iterations, smoothed(own), color=f"C{k}", label=backend)
+        dashes = (0, (4, 4)) if k else "-"  # curves that lie on each other are both seen
+        axes.plot(iterations, smoothed(own), color=f"C{k}", linestyle=dashes, label=backend)
     axes.set(xlabel="iteration", ylabel=f"loss, and its mean over up to {SMOOTHED} iterations", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -20,6 +20,7 @@ from frcnn.repro.results import ClassResult, mean_ap
 from frcnn.repro.voc import Box, Photograph, Split, read_image
 
 Colour = tuple[int, int, int]  # blue, green, red
+Place = tuple[int, int, int, int]  # of a label, in pixels: x1, y1, x2, y2
 
 FALSE, TRUTH = (40, 40, 235), (60, 200, 40)
 SIDE = 480  # the longest side of a picture in a sheet
@@ -38,16 +39,20 @@ class Drawn:
 
 
 def draw(pixels: np.ndarray, boxes: Sequence[Drawn]) -> np.ndarray:
-    """The picture with boxes on it, the first on top. Lines and letters grow with the picture."""
+    """The picture with boxes on it, the first on top, and no label on another where there is room beneath.
+
+    Lines and letters grow with the picture.
+    """
     picture = np.ascontiguousarray(pixels.copy())
     unit = max(max(picture.shape[:2]) / SIDE, 0.5)
     thick, size = max(round(1.6 * unit), 1), 0.42 * unit
     for drawn in reversed(boxes):
         first, last = _corners(drawn.box)
         cv2.rectangle(picture, first, last, drawn.colour, thick, cv2.LINE_AA)
-    for drawn in reversed(boxes):  # after all boxes, so that no line goes through a word
+    taken: list[Place] = []
+    for drawn in boxes:  # after all boxes, so that no line goes through a word
         if drawn.label:
-            _write(picture, drawn, size, max(round(unit), 1))
+            taken.append(_write(picture, drawn, size, max(round(unit), 1), taken))
     return picture
 
 
@@ -206,17 +211,28 @@ def _show(axes, pixels: np.ndarray) -> None:
     axes.imshow(pixels[..., ::-1])
 
 
-def _write(picture: np.ndarray, drawn: Drawn, size: float, thick: int) -> None:
-    """A label on its box's colour, above the box where there is room, and never outside the picture."""
+def _write(picture: np.ndarray, drawn: Drawn, size: float, thick: int, taken: Sequence[Place]) -> Place:
+    """A label on its box's colour: above the box where there is room, else below what is there, within the picture."""
     (width, height), below = cv2.getTextSize(drawn.label, FONT, size, thick)
     (x, y), _ = _corners(drawn.box)
     tall = height + below
     x = max(min(x, picture.shape[1] - width), 0)
-    y = y - tall if y >= tall else y
+    above = y - tall if y >= tall else y
+    y = above
+    while any(_meet((x, y, x + width, y + tall), place) for place in taken):
+        y += 1
+        if y + tall > picture.shape[0]:
+            y = above
+            break
     cv2.rectangle(picture, (x, y), (x + width, y + tall), drawn.colour, cv2.FILLED)
     blue, green, red = drawn.colour
     ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)  # Rec. 601 luma
     cv2.putText(picture, drawn.label, (x, y + height + below // 2), FONT, size, ink, thick, cv2.LINE_AA)
+    return x, y, x + width, y + tall
+
+
+def _meet(one: Place, other: Place) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def _corners(box: Box) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -101,6 +101,23 @@ def test_a_label_stays_within_the_picture(box):
     assert written[-1] < 480
 
 
+def test_no_label_lies_on_another_where_there_is_room_beneath():
+    plain = np.full((300, 480, 3), 255, np.uint8)
+    named = (
+        ((100, 100), "one 0.99", (255, 0, 0)),
+        ((104, 102), "two 0.88", (0, 255, 0)),
+        ((96, 98), "three", (0, 0, 255)),
+    )
+    boxes = [pictures.Drawn((x, y, x + 1, y + 1), label, colour) for (x, y), label, colour in named]
+    together = pictures.draw(plain, boxes)
+    for drawn in boxes:
+        alone = pictures.draw(plain, [drawn])
+        shown, whole = ((picture == drawn.colour).all(axis=2).sum() for picture in (together, alone))
+        assert shown > 0.9 * whole
+    full = [pictures.Drawn((0, 0, 30, 14), "word", (255, 0, 0))] * 40  # where there is no room, one lies on another
+    assert pictures.draw(plain[:60], full).shape == (60, 480, 3)
+
+
 def test_detections_are_those_of_the_image_that_score_enough_the_best_first():
     by_class = {"a": np.array([[0, 0.6, *HERE], [1, 0.9, *HERE]]), "b": np.array([[0, 0.999, *THERE], [0, 0.4, *FAR]])}
     drawn = pictures.detections_of(by_class, 0, 0.5)
