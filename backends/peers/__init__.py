@@ -15,11 +15,11 @@ from frcnn.backends.arguments import PROFILES
 class ForInference:
     """A runtime that takes float32 features and RoIs and gives the output alone.
 
-    A subclass has name, version and `pooled(features, rois, (P_h, P_w), spatial_scale)`, which hands the arrays over
-    and raises whatever the runtime raises.
+    A subclass has name and version, and says in `pooled` how the runtime is called.
     """
 
     name: str
+    version: str
     executed = "native"
 
     def __init__(self, device="cpu"):
@@ -42,3 +42,7 @@ class ForInference:
                 raise Missing(f"{name} of {array.dtype}")
         size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
         return self.pooled(features, rois, size, spatial_scale), None
+
+    def pooled(self, features, rois, size, spatial_scale):
+        """The runtime's output for size (P_h, P_w). Whatever it raises is a ValueError, in its words."""
+        raise NotImplementedError

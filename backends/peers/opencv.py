@@ -1,5 +1,7 @@
 """OpenCV 4's ROIPooling layer, of its dnn module; OpenCV 5 has none."""
 
+from typing import Any, cast
+
 import cv2
 import numpy as np
 
@@ -33,7 +35,7 @@ class OpenCv(ForInference):
         P_h, P_w = size
         text = NET.format(**shapes, P_h=P_h, P_w=P_w, spatial_scale=spatial_scale)
         try:
-            net = cv2.dnn.readNetFromCaffe(np.frombuffer(text.encode(), np.uint8))
+            net = cast(Any, cv2.dnn).readNetFromCaffe(np.frombuffer(text.encode(), np.uint8))
             net.setInput(np.ascontiguousarray(features), "features")
             net.setInput(np.ascontiguousarray(rois), "rois")
             return net.forward().reshape(len(rois), features.shape[1], P_h, P_w)
