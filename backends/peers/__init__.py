@@ -13,10 +13,7 @@ from frcnn.backends.arguments import PROFILES
 
 
 class ForInference:
-    """A runtime that takes float32 features and RoIs and gives the output alone.
-
-    A subclass has name and version, and says in `pooled` how the runtime is called.
-    """
+    """A runtime that takes float32 features and RoIs and gives the output alone; a subclass says how it is called."""
 
     name: str
     version: str
