@@ -12,6 +12,7 @@ PROFILES = ("exact", "caffe-2015")
 LARGEST_COORDINATE = 2.0**24  # beyond it float32 no longer holds every whole number
 FLOAT32_INFINITY = 2.0**128 - 2.0**103  # the least that float32 rounds to infinity, half a step above its largest
 MOST_ROIS = 2**31 - 1
+LARGEST_SIZE = 2**63 - 1  # that a framework can be told
 EPSILON = 1e-14  # what the original adds to a width in place of a pixel, and to a count of targets
 LARGEST_TARGET = 2.0**128
 LEAST_SPREAD = 2.0**-500
@@ -54,8 +55,8 @@ def as_levels(value):
         levels = tuple(as_index(level) for level in value)
     except TypeError:
         raise TypeError(f"levels must be whole numbers, got {value!r}") from None
-    if not levels or min(levels) < 1:
-        raise ValueError(f"levels must be one or more whole numbers of at least 1, got {value!r}")
+    if not levels or min(levels) < 1 or max(levels) > LARGEST_SIZE:
+        raise ValueError(f"levels must be one or more whole numbers in 1..2^63 - 1, got {value!r}")
     return levels
 
 

@@ -55,9 +55,9 @@ def shared_library(name: str, source: Path, *, flags: Sequence[str], framework: 
         return max(compiled, key=lambda library: library.stat().st_mtime)
     command = [*compiler, *FLAGS, f"-I{HEADERS}", str(source), *flags]
     library = folder / f"{own}-{_key_of_compiler(compiler)}.so"
-    if library.exists():  # in a cache that may be for reading alone
-        return library
     try:
+        if library.exists():  # in a cache that may be for reading alone
+            return library
         library.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(library.with_suffix(".lock")):
             if not library.exists():
@@ -72,7 +72,10 @@ def shared_library(name: str, source: Path, *, flags: Sequence[str], framework: 
 
 def find_compiler() -> list[str]:
     """The C++ compiler as a command: $CXX, which may hold options, else the first of COMPILERS on the path."""
-    asked = shlex.split(os.environ.get("CXX", ""))
+    try:
+        asked = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise UnavailableBackend(f"$CXX is no command: {error}, in {os.environ['CXX']}") from error
     for command in [asked] if asked else [[compiler] for compiler in COMPILERS]:
         if shutil.which(command[0]):
             return command
@@ -116,7 +119,9 @@ def _compile(command: list[str], library: Path, framework: str) -> None:
         command = [*command, "-o", str(unfinished)]
         outcome = subprocess.run(command, capture_output=True, text=True, check=False)
         if outcome.returncode:
-            last_lines = "\n".join(outcome.stderr.strip().splitlines()[-20:])
+            last_lines = (
+                "\n".join(outcome.stderr.strip().splitlines()[-20:]) or f"none; it ended with {outcome.returncode}"
+            )
             raise UnavailableBackend(
                 f"the native kernels could not be compiled for {framework}; the compiler's last lines:\n{last_lines}\n"
                 f"The command: {shlex.join(command)}"

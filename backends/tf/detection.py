@@ -53,6 +53,8 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     >>> detect(tf.constant([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]), boxes, tf.constant([0, 0, 0]), 1).numpy().tolist()
     [[1, 0, 1], [1, 0, 2]]
     """
+    if not tf.executing_eagerly():
+        raise NotImplementedError("detect runs eagerly alone: call it outside tf.function")
     check_profile(profile)
     image_count, iou_threshold = as_whole("image_count", image_count, 0, MOST_ROIS), as_threshold(iou_threshold)
     per_image, per_class = (

@@ -17,6 +17,7 @@ from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
 
+@tf.autograph.experimental.do_not_convert
 def nms(boxes, scores, iou_threshold, *, profile="exact"):
     """The indices of the boxes that remain, int64, by falling score.
 

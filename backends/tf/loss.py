@@ -17,6 +17,7 @@ from frcnn.backends.tf.constants import fixed
 FLT_MIN = float(np.finfo(np.float32).tiny)
 
 
+@tf.autograph.experimental.do_not_convert
 def smooth_l1(x, *, profile="exact"):
     """0.5 x^2 near zero, |x| - 0.5 from -1 and 1 on.
 
@@ -42,6 +43,7 @@ def smooth_l1(x, *, profile="exact"):
     return with_derivative(x)
 
 
+@tf.autograph.experimental.do_not_convert
 def softmax_log_loss(scores, labels, *, profile="exact"):
     """-log of the true class's softmax probability: one number for each RoI, not reduced.
 
@@ -72,6 +74,7 @@ def _log_loss(scores, labels, profile):
     return tf.where(lawful, clamped(scores), tf.constant(float("nan"), scores.dtype))
 
 
+@tf.autograph.experimental.do_not_convert
 def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="exact"):
     """L, L_cls and L_loc of a minibatch: Eq. 1, each divided by the number of all RoIs.
 

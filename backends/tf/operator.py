@@ -12,7 +12,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from frcnn.backends.arguments import as_index, as_number, check_profile
+from frcnn.backends.arguments import LARGEST_SIZE, as_index, as_number, check_profile
 from frcnn.backends.tf import library
 
 FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
@@ -154,8 +154,8 @@ def _as_output_size(value):
         sizes = tuple(as_index(size) for size in ((value, value) if np.ndim(value) == 0 else value))
     except TypeError:
         raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
-    if len(sizes) != 2 or min(sizes) < 1:
-        raise ValueError(f"output_size must be 2 whole numbers of at least 1, got {value!r}")
+    if len(sizes) != 2 or min(sizes) < 1 or max(sizes) > LARGEST_SIZE:  # beyond which TensorFlow ends the process
+        raise ValueError(f"output_size must be 2 whole numbers in 1..2^63 - 1, got {value!r}")
     return sizes
 
 

@@ -13,6 +13,7 @@ from frcnn.backends.arguments import as_momentum, as_product, learning_rate
 from frcnn.backends.tf import library
 
 
+@tf.autograph.experimental.do_not_convert
 def sgd_step(
     weights,
     gradients,

@@ -6,7 +6,14 @@ roi-pool.error-scale, roi-pool.error-image-index, roi-pool.error-coordinate.
 
 import torch
 
-from frcnn.backends.arguments import FLOAT32_INFINITY, LARGEST_COORDINATE, as_index, as_number, check_profile
+from frcnn.backends.arguments import (
+    FLOAT32_INFINITY,
+    LARGEST_COORDINATE,
+    LARGEST_SIZE,
+    as_index,
+    as_number,
+    check_profile,
+)
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _FLOATS_SPELLED = "float16, bfloat16, float32, float64"
@@ -23,8 +30,8 @@ def as_output_size(value) -> tuple[int, int]:
             sizes = tuple(size if _is_int(size) else as_index(size) for size in _pair(value))
         except TypeError:
             raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
-    if len(sizes) != 2 or sizes[0] < 1 or sizes[1] < 1:
-        raise ValueError(f"output_size must be 2 whole numbers of at least 1, got {value!r}")
+    if len(sizes) != 2 or sizes[0] < 1 or sizes[1] < 1 or sizes[0] > LARGEST_SIZE or sizes[1] > LARGEST_SIZE:
+        raise ValueError(f"output_size must be 2 whole numbers in 1..2^63 - 1, got {value!r}")
     return sizes[0], sizes[1]
 
 

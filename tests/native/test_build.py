@@ -167,6 +167,25 @@ def test_a_library_in_a_cache_for_reading_alone_is_taken(source, monkeypatch):
     assert compile_answer(source) == library
 
 
+def test_a_cache_that_cannot_be_looked_into_is_a_clear_message(source, monkeypatch):
+    exists = build.Path.exists
+
+    def refused(path):
+        if path.suffix == ".so":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(build.Path, "exists", refused)
+    with pytest.raises(UnavailableBackend, match="set FRCNN_CACHE_DIR to a folder that can be written"):
+        compile_answer(source)
+
+
+def test_a_compiler_that_is_no_command_is_a_clear_message(source, monkeypatch):
+    monkeypatch.setenv("CXX", 'g++ "-O')
+    with pytest.raises(UnavailableBackend, match=r'\$CXX is no command: No closing quotation, in g\+\+ "-O'):
+        compile_answer(source)
+
+
 def test_a_cache_that_cannot_be_written_is_a_clear_message(source, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FRCNN_CACHE_DIR", str(tmp_path / "file"))

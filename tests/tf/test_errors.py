@@ -18,8 +18,11 @@ STATIC = [
     (TypeError, r"input must be a tensor", {"input": object()}),
     (ValueError, r"boxes must have shape \(R, 5\), got \(2, 4\)", {"boxes": BOXES[:, 1:]}),
     (TypeError, r"boxes must have one of the types float16, .*, got int32", {"boxes": BOXES.astype(np.int32)}),
-    (ValueError, r"output_size must be 2 whole numbers of at least 1, got \(0, 7\)", {"output_size": (0, 7)}),
-    (ValueError, r"output_size must be 2 whole numbers of at least 1, got \(1, 2, 3\)", {"output_size": (1, 2, 3)}),
+    (ValueError, r"output_size must be 2 whole numbers in 1\.\.2\^63 - 1, got \(0, 7\)", {"output_size": (0, 7)}),
+    (ValueError, r"output_size must be 2 whole numbers in 1\.\.2\^63 - 1, got \(1, 2, 3\)", {"output_size": (1, 2, 3)}),
+    # Twice, since TensorFlow ended the process with the call after the first.
+    (ValueError, r"output_size must be 2 whole numbers in 1\.\.2\^63 - 1, got", {"output_size": 2**63}),
+    (ValueError, r"output_size must be 2 whole numbers in 1\.\.2\^63 - 1, got", {"output_size": (2, 2**70)}),
     (TypeError, r"output_size must be 2 whole numbers, got 2.5", {"output_size": 2.5}),
     (ValueError, r"spatial_scale must be positive and finite in float32, got 0.0", {"spatial_scale": 0.0}),
     (ValueError, r"spatial_scale must be positive and finite in float32, got nan", {"spatial_scale": np.nan}),
@@ -236,3 +239,26 @@ def test_what_an_adapter_says_is_the_bare_sentence():
 
     with pytest.raises(ValueError, match=r"^scores\[1\] is NaN, which has no place in an order$"):
         TensorFlowBackend().nms(np.float32([[0, 0, 9, 9]] * 2), np.float32([0.5, np.nan]), 0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("iou_threshold", lambda number: frcnn_tf.nms(tf.zeros((1, 4)), tf.zeros(1), number)),
+        ("learning_rate", lambda number: frcnn_tf.sgd_step(tf.ones(2), tf.ones(2), tf.ones(2), number)),
+        (
+            "lambda_",
+            lambda number: frcnn_tf.multi_task_loss(
+                tf.zeros((1, 2)), tf.zeros((1, 8)), tf.constant([1]), tf.zeros((1, 4)), lambda_=number
+            ),
+        ),
+    ],
+)
+def test_in_a_graph_too_a_tensor_is_no_number_and_the_error_says_so(name, call):
+    with pytest.raises(TypeError, match=f"{name} must be a number, got <tf.Tensor"):
+        tf.function(call)(tf.constant(0.5))
+
+
+def test_detect_in_a_graph_is_an_error_that_says_so():
+    with pytest.raises(NotImplementedError, match="detect runs eagerly alone"):
+        tf.function(lambda: frcnn_tf.detect(tf.ones((1, 2)), tf.ones((1, 8)), tf.constant([0]), 1))()

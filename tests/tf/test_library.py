@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from frcnn.backends import UnavailableBackend
+from frcnn.backends.tf import library
+
 THREADED = """
 import hashlib, sys
 import numpy as np, tensorflow as tf
@@ -118,6 +123,14 @@ def test_callers_who_call_at_once_get_what_one_alone_gets(backend):
 
 def test_where_memory_runs_out_the_op_says_so_and_the_process_lives(backend):
     run(EXHAUSTED)
+
+
+def test_a_library_that_cannot_be_loaded_is_named_with_what_to_do(backend, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"")
+    monkeypatch.setattr(library.build, "shared_library", lambda *arguments, **options: broken)
+    with pytest.raises(UnavailableBackend, match=r"broken\.so cannot be loaded .* delete it, or set FRCNN_CACHE_DIR"):
+        library.load.__wrapped__()
 
 
 def test_a_loaded_model_has_its_gradients_once_the_library_is_loaded(backend, tmp_path):
