@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from frcnn.extras import Refused, needs
+from frcnn.repro_help import with_bad
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -67,13 +68,7 @@ def made_up(root, **options) -> None:
 @click.option("--voc-root", type=_FOLDER, required=True, help="A VOCdevkit folder.")
 @click.option("--year", default="2007", show_default=True, help="What follows VOC in the folder's name: 2012, MadeUp.")
 @click.option("--split", "name", default="trainval", show_default=True, help="A list in ImageSets/Main.")
-@click.option(
-    "--bad",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    show_default=True,
-    help="What becomes of a photograph with a fault: the end, or it is left out and named.",
-)
+@with_bad
 @click.option("--check-images", is_flag=True, help="Decode every image, as --bad skip does; not only its header.")
 @needs("repro")
 def check(voc_root, year, name, bad, check_images) -> None:

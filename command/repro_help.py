@@ -16,6 +16,13 @@ def with_proposals(command):
     return click.option("--proposals", type=click.Path(path_type=Path), multiple=True, help=text)(command)
 
 
+def with_bad(command):
+    """The option --bad, of reading a split."""
+    text = "What becomes of a photograph with a fault: the end, or it is left out and named."
+    kinds = click.Choice(["error", "skip"])
+    return click.option("--bad", type=kinds, default="error", show_default=True, help=text)(command)
+
+
 def with_precision(command):
     """The option --precision, of training."""
     return click.option(

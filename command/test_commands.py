@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from frcnn.extras import needs
-from frcnn.repro_help import let_threads_sleep, twice, with_proposals, with_svd
+from frcnn.repro_help import let_threads_sleep, twice, with_bad, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
 _BACKEND = click.option(
@@ -39,13 +39,7 @@ class _Score(click.FloatRange):
 @click.option("--year", help="The part of the folder's name after VOC.  [default: the recipe's data]")
 @click.option("--split", "name", help="val, test, ...  [default: the recipe's test_set]")
 @with_proposals
-@click.option(
-    "--bad",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    show_default=True,
-    help="What becomes of a photograph with a fault: the end, or it is left out and named.",
-)
+@with_bad
 @click.option("--out", type=_FILE, required=True, help="Folder for files of detections, the table and the sheets.")
 @with_svd
 @needs("repro")
