@@ -15,7 +15,6 @@ constexpr int64_t kChannelsInBlock = 16;
 // side, one RoI ahead, into the second-level cache: a quarter less time than with one block a unit. Four took longer.
 constexpr int64_t kBlocksInUnit = 2, kChannelsInUnit = kBlocksInUnit * kChannelsInBlock;
 constexpr int64_t kWindowsAhead = 12;  // at least so many
-constexpr int64_t kFewCells = int64_t{1} << 20;
 
 // Clause roi-pool.backward-dropped: from which map cells along one axis caffe-2015's backward pass takes the gradient
 // of sub-window p. The original walks from each cell to the sub-windows floor(k / b) to ceil((k + 1) / b) - 1, k
@@ -41,19 +40,15 @@ inline Span kept_by_caffe(int64_t start, int64_t extent, int64_t P, int64_t p) {
 }
 
 // The part of the map whose cells may receive from one sub-window: all of it, or a window of it under caffe-2015.
-// Real tells a cell's row: float does up to kFewCells cells, in two thirds to four fifths of the time, and double always.
-template <class Real>
 struct Receivers {
   int32_t W, cells;
-  Real cells_to_rows;
+  double cells_to_rows;
   Span rows, columns;
 
-  // Is the argmax one of them? (cell + .5) / W lies at least .5 / (cell + .5) of itself from any whole number, which is
-  // 2^-21 for float and 2^-32 for double, and its two roundings are off by 2^-23 or 2^-52, so the row is right; an
-  // integer division in its place is not vectorised.
+  // Is the argmax one of them? (cell + .5) / W lies at least 2^-32 of itself from any whole number, and its error is
+  // 2^-52, so the row is right; an integer division in its place is not vectorised.
   bool have(int32_t cell) const {
-    const int32_t row = static_cast<int32_t>((static_cast<Real>(cell) + Real{0.5}) * cells_to_rows);
-    const int32_t column = cell - row * W;
+    const int32_t row = static_cast<int32_t>((cell + 0.5) * cells_to_rows), column = cell - row * W;
     const auto top = static_cast<int32_t>(rows.first), bottom = static_cast<int32_t>(rows.end);
     const auto left = static_cast<int32_t>(columns.first), right = static_cast<int32_t>(columns.end);
     return (cell >= 0) & (cell < cells) & (row >= top) & (row < bottom) & (column >= left) & (column < right);
@@ -89,8 +84,8 @@ struct Met {
 // cell, so that the additions need no branch. They go channel by channel, each to a cell of its own. A count that the
 // compiler knows makes them three times as fast, so a full block, which is all but the last, does not look at
 // `channels`.
-template <class Format, bool everywhere, bool full, class Real>
-void add_gradients(const Receivers<Real>& receivers, const typename Format::Stored* grad, const Places& places,
+template <class Format, bool everywhere, bool full>
+void add_gradients(const Receivers& receivers, const typename Format::Stored* grad, const Places& places,
                    int64_t channels, typename Format::Value* sums) {
   typedef uint32_t Cells __attribute__((vector_size(sizeof(Places))));
   const Cells nowhere = Cells{} + static_cast<uint32_t>(receivers.cells);
@@ -118,7 +113,7 @@ struct Given {
 };
 
 // Add the i-th RoI's gradients in `channels` channels from the first_channel'th on.
-template <class Format, Profile profile, bool full, class Real>
+template <class Format, Profile profile, bool full>
 void add_roi(const Problem& problem, const Given<typename Format::Stored>& given, int64_t i, int64_t first_channel,
              int64_t channels, bool gives, typename Format::Value* sums, Met* met) {
   constexpr bool everywhere = profile == Profile::exact;
@@ -126,7 +121,7 @@ void add_roi(const Problem& problem, const Given<typename Format::Stored>& given
   const int64_t ahead = std::max(P_h * P_w, kWindowsAhead), last = R * P_h * P_w - 1;
   const Roi& roi = given.rois[i];
   const auto width = static_cast<int32_t>(W), cells = static_cast<int32_t>(H * W);
-  Receivers<Real> receivers{width, cells, 1 / static_cast<Real>(W), {0, H}, {0, W}};
+  Receivers receivers{width, cells, 1.0 / static_cast<double>(W), {0, H}, {0, W}};
   Met all = *met;  // a copy, which stays in registers
   for (int64_t p = 0; p < P_h; ++p) {
     if (!everywhere) receivers.rows = kept_by_caffe(roi.r, roi.h, P_h, p);
@@ -145,13 +140,6 @@ void add_roi(const Problem& problem, const Given<typename Format::Stored>& given
   *met = all;
 }
 
-// add_roi for a map of so many cells; in `exact` nobody asks for a cell's row.
-template <class Format, Profile profile, bool full>
-auto adder(int64_t cells) {
-  const bool few = profile == Profile::exact || cells <= kFewCells;
-  return few ? add_roi<Format, profile, full, float> : add_roi<Format, profile, full, double>;
-}
-
 // One unit's sums, (kBlocksInUnit, H * W + 1, kChannelsInBlock), RoI after RoI: a single order. RoIs that give nothing
 // to any image are looked at with the first one. Returns whether every argmax is -1 or a cell of the map.
 template <class Format, Profile profile>
@@ -165,8 +153,7 @@ bool sum_unit(const Problem& problem, const Given<typename Format::Stored>& give
     auto* block = sums;
     for (int64_t first = given.first_channel; first < end; first += kChannelsInBlock) {
       const int64_t channels = std::min(kChannelsInBlock, end - first);
-      const bool full = channels == kChannelsInBlock;
-      const auto add = full ? adder<Format, profile, true>(cells) : adder<Format, profile, false>(cells);
+      const auto add = channels == kChannelsInBlock ? add_roi<Format, profile, true> : add_roi<Format, profile, false>;
       add(problem, given, i, first, channels, gives, block, &met);
       block += (cells + 1) * kChannelsInBlock;
     }
