@@ -8,9 +8,11 @@ Requirements, and their reasons:
   compiled of the same source, for the same framework and CPU, is taken.
 - Eight processes that start at once compile once: a lock per library, and the rest wait for it.
 - A library is there whole or not at all: it is written under another name, to the disk, and then renamed.
+- A build that is killed leaves a folder; a later one removes those that are older than a day.
 - -ffp-contract=off and no -ffast-math: clauses roi-pool.projection and roi-pool.grid count roundings.
 """
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -18,6 +20,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +30,9 @@ from frcnn import cache
 from frcnn.backends import UnavailableBackend
 
 HEADERS = Path(__file__).parent
+DAY = 24 * 60 * 60  # in seconds
 COMPILERS = ("c++", "g++", "clang++")
-FLAGS = ("-O3", "-std=c++17", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = ("-O3", "-std=c++17", "-march=native", "-ffp-contract=off", "-pthread", "-fPIC", "-shared")
 
 
 def shared_library(name: str, source: Path, *, flags: Sequence[str], framework: str) -> Path:
@@ -113,7 +117,15 @@ def _answer(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
+def _remove_what_killed_builds_left(cache: Path) -> None:
+    for folder in cache.glob(f"{tempfile.gettempprefix()}*"):
+        with contextlib.suppress(OSError):  # another process may be about the same
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > DAY:
+                shutil.rmtree(folder)
+
+
 def _compile(command: list[str], library: Path, framework: str) -> None:
+    _remove_what_killed_builds_left(library.parent)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         unfinished = Path(folder) / library.name
         command = [*command, "-o", str(unfinished)]

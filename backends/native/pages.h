@@ -13,6 +13,7 @@
 #include <vector>
 
 #if defined(__linux__)
+#include <pthread.h>
 #include <sys/mman.h>
 #endif
 
@@ -23,6 +24,8 @@ constexpr size_t kLargePage = size_t{1} << 21;
 
 class KeptBlocks {
  public:
+  KeptBlocks() { kept_.reserve(kMost / kLargePage); }  // as many as there can be
+
   struct Block {
     void* data;
     size_t bytes;  // at least what was asked for
@@ -48,7 +51,7 @@ class KeptBlocks {
     }
     void* data = std::aligned_alloc(kLargePage, bytes);
     if (!data) {  // under a limit on addresses, what is kept counts
-      free_all();
+      give_up_all();
       data = std::aligned_alloc(kLargePage, bytes);
     }
 #if defined(MADV_HUGEPAGE)
@@ -60,34 +63,46 @@ class KeptBlocks {
   void give_back(Block block) {
 #if defined(MADV_FREE)
     if (block.bytes <= kMost && madvise(block.data, block.bytes, MADV_FREE) == 0) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      try {
-        kept_.push_back(block);
-      } catch (const std::bad_alloc&) {  // whoever gives memory back must not be told that there is none
-        std::free(block.data);
-        return;
-      }
-      bytes_ += block.bytes;
-      while (bytes_ > kMost) {
-        std::free(kept_.front().data);
-        remove(kept_.begin());
-      }
+      while (!keep(block)) give_up_one();
       return;
     }
 #endif
     std::free(block.data);
   }
 
+  void give_up_all() {
+    while (give_up_one()) {
+    }
+  }
+
+  // Around a fork, which another thread's lock would outlive in the child, where nobody opens it.
+  void before_fork() { mutex_.lock(); }
+  void after_fork() { mutex_.unlock(); }
+
  private:
   // Twice the output and the argmax of two thousand boxes at 7 x 7 in 512 channels.
   static constexpr size_t kMost = size_t{1} << 30;
 
-  void free_all() {
+  // False where there is no room for it.
+  bool keep(Block block) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    while (!kept_.empty()) {
-      std::free(kept_.back().data);
-      remove(kept_.end() - 1);
+    if (bytes_ + block.bytes > kMost) return false;
+    kept_.push_back(block);  // never a new allocation: whoever gives memory back must not be told that there is none
+    bytes_ += block.bytes;
+    return true;
+  }
+
+  // Free what is kept longest, if anything is. Not under the lock: to hand pages back takes long.
+  bool give_up_one() {
+    Block longest{};
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (kept_.empty()) return false;
+      longest = kept_.front();
+      remove(kept_.begin());
     }
+    std::free(longest.data);
+    return true;
   }
 
   void remove(std::vector<Block>::iterator block) {
@@ -102,7 +117,14 @@ class KeptBlocks {
 
 // The process's. Never destroyed: results and threads may outlive everything static.
 inline KeptBlocks& kept_blocks() {
-  static auto* const blocks = new KeptBlocks;
+  static auto* const blocks = [] {
+    auto* const made = new KeptBlocks;
+#if defined(__linux__)
+    pthread_atfork([] { kept_blocks().before_fork(); }, [] { kept_blocks().after_fork(); },
+                   [] { kept_blocks().after_fork(); });
+#endif
+    return made;
+  }();
   return *blocks;
 }
 

@@ -1,6 +1,10 @@
 // RoI max pooling's backward pass, Eq. 4; included by roi_pool.h, which says what is read and written.
 #pragma once
 
+#include <memory>
+#include <optional>
+
+#include "pages.h"
 #include "roi_pool.h"
 
 namespace frcnn {
@@ -15,6 +19,11 @@ constexpr int64_t kChannelsInBlock = 16;
 // side, one RoI ahead, into the second-level cache: a quarter less time than with one block a unit. Four took longer.
 constexpr int64_t kBlocksInUnit = 2, kChannelsInUnit = kBlocksInUnit * kChannelsInBlock;
 constexpr int64_t kWindowsAhead = 12;  // at least so many
+constexpr int64_t kFewCells = int64_t{1} << 20;
+
+// Sums of so many bytes, which are those of 262,144 cells in float32, malloc would take from the system anew each time,
+// page by page: glibc keeps none as large. For maps of 600 x 900 cells all of backward took four times as long.
+constexpr int64_t kNeverOnHeap = int64_t{1} << 25;
 
 // Clause roi-pool.backward-dropped: from which map cells along one axis caffe-2015's backward pass takes the gradient
 // of sub-window p. The original walks from each cell to the sub-windows floor(k / b) to ceil((k + 1) / b) - 1, k
@@ -40,18 +49,22 @@ inline Span kept_by_caffe(int64_t start, int64_t extent, int64_t P, int64_t p) {
 }
 
 // The part of the map whose cells may receive from one sub-window: all of it, or a window of it under caffe-2015.
+// Real tells a cell's row: float does for maps of up to kFewCells cells, in less time, and double for all.
+template <class Real>
 struct Receivers {
   int32_t W, cells;
-  double cells_to_rows;
+  Real cells_to_rows;
   Span rows, columns;
 
-  // Is the argmax one of them? (cell + .5) / W lies at least 2^-32 of itself from any whole number, and its error is
-  // 2^-52, so the row is right; an integer division in its place is not vectorised.
+  // Is a cell, one of 0..cells, among them? Any other number might overflow. (cell + .5) / W lies .5 / (cell + .5) of
+  // itself or more from any whole number, which is over 2^-22 for float and 2^-33 for double, and its two roundings are
+  // off by 2^-23 or 2^-52, so the row is right; an integer division in its place is not vectorised.
   bool have(int32_t cell) const {
-    const int32_t row = static_cast<int32_t>((cell + 0.5) * cells_to_rows), column = cell - row * W;
+    const int32_t row = static_cast<int32_t>((static_cast<Real>(cell) + Real{0.5}) * cells_to_rows);
+    const int32_t column = cell - row * W;
     const auto top = static_cast<int32_t>(rows.first), bottom = static_cast<int32_t>(rows.end);
     const auto left = static_cast<int32_t>(columns.first), right = static_cast<int32_t>(columns.end);
-    return (cell >= 0) & (cell < cells) & (row >= top) & (row < bottom) & (column >= left) & (column < right);
+    return (row >= top) & (row < bottom) & (column >= left) & (column < right);
   }
 };
 
@@ -84,8 +97,8 @@ struct Met {
 // cell, so that the additions need no branch. They go channel by channel, each to a cell of its own. A count that the
 // compiler knows makes them three times as fast, so a full block, which is all but the last, does not look at
 // `channels`.
-template <class Format, bool everywhere, bool full>
-void add_gradients(const Receivers& receivers, const typename Format::Stored* grad, const Places& places,
+template <class Format, bool everywhere, bool full, class Real>
+void add_gradients(const Receivers<Real>& receivers, const typename Format::Stored* grad, const Places& places,
                    int64_t channels, typename Format::Value* sums) {
   typedef uint32_t Cells __attribute__((vector_size(sizeof(Places))));
   const Cells nowhere = Cells{} + static_cast<uint32_t>(receivers.cells);
@@ -98,7 +111,7 @@ void add_gradients(const Receivers& receivers, const typename Format::Stored* gr
   std::memcpy(cells, &chosen, sizeof cells);
   for (int64_t j = 0; j < count; ++j) {
     values[j] = Format::widened(grad[j]);
-    if (!everywhere) cells[j] = receivers.have(places[j]) ? cells[j] : nowhere[0];
+    if (!everywhere) cells[j] = receivers.have(static_cast<int32_t>(cells[j])) ? cells[j] : nowhere[0];
   }
   for (int64_t j = 0; j < count; ++j) sums[int64_t{cells[j]} * kChannelsInBlock + j] += values[j];
 }
@@ -112,21 +125,34 @@ struct Given {
   int64_t image, first_channel;
 };
 
+// From which map cells a RoI's sub-windows take gradients under caffe-2015, along each axis. Found once a RoI, since
+// that takes as long as to add a sub-window's gradients.
+struct KeptSpans {
+  std::vector<Span> rows, columns;
+
+  explicit KeptSpans(const Problem& problem)
+      : rows(static_cast<size_t>(problem.P_h)), columns(static_cast<size_t>(problem.P_w)) {}
+
+  void find(const Roi& roi, int64_t P_h, int64_t P_w) {
+    for (int64_t p = 0; p < P_h; ++p) rows[static_cast<size_t>(p)] = kept_by_caffe(roi.r, roi.h, P_h, p);
+    for (int64_t q = 0; q < P_w; ++q) columns[static_cast<size_t>(q)] = kept_by_caffe(roi.c, roi.w, P_w, q);
+  }
+};
+
 // Add the i-th RoI's gradients in `channels` channels from the first_channel'th on.
-template <class Format, Profile profile, bool full>
-void add_roi(const Problem& problem, const Given<typename Format::Stored>& given, int64_t i, int64_t first_channel,
-             int64_t channels, bool gives, typename Format::Value* sums, Met* met) {
+template <class Format, Profile profile, bool full, class Real>
+void add_roi(const Problem& problem, const Given<typename Format::Stored>& given, const KeptSpans& kept, int64_t i,
+             int64_t first_channel, int64_t channels, bool gives, typename Format::Value* sums, Met* met) {
   constexpr bool everywhere = profile == Profile::exact;
   const auto [type, _, N, H, W, C, R, P_h, P_w] = problem;
   const int64_t ahead = std::max(P_h * P_w, kWindowsAhead), last = R * P_h * P_w - 1;
-  const Roi& roi = given.rois[i];
   const auto width = static_cast<int32_t>(W), cells = static_cast<int32_t>(H * W);
-  Receivers receivers{width, cells, 1.0 / static_cast<double>(W), {0, H}, {0, W}};
+  Receivers<Real> receivers{width, cells, 1 / static_cast<Real>(W), {0, H}, {0, W}};
   Met all = *met;  // a copy, which stays in registers
   for (int64_t p = 0; p < P_h; ++p) {
-    if (!everywhere) receivers.rows = kept_by_caffe(roi.r, roi.h, P_h, p);
+    if (!everywhere) receivers.rows = kept.rows[static_cast<size_t>(p)];
     for (int64_t q = 0; q < P_w; ++q) {
-      if (!everywhere) receivers.columns = kept_by_caffe(roi.c, roi.w, P_w, q);
+      if (!everywhere) receivers.columns = kept.columns[static_cast<size_t>(q)];
       const int64_t window = (i * P_h + p) * P_w + q, at = window * C + first_channel;
       const int64_t soon = std::min(window + ahead, last) * C + first_channel;
       __builtin_prefetch(given.grad_output + soon, 0, 2);
@@ -140,21 +166,31 @@ void add_roi(const Problem& problem, const Given<typename Format::Stored>& given
   *met = all;
 }
 
+// add_roi for a map of so many cells; in `exact` nobody asks for a cell's row.
+template <class Format, Profile profile, bool full>
+auto adder(int64_t cells) {
+  const bool few = profile == Profile::exact || cells <= kFewCells;
+  return few ? add_roi<Format, profile, full, float> : add_roi<Format, profile, full, double>;
+}
+
 // One unit's sums, (kBlocksInUnit, H * W + 1, kChannelsInBlock), RoI after RoI: a single order. RoIs that give nothing
 // to any image are looked at with the first one. Returns whether every argmax is -1 or a cell of the map.
 template <class Format, Profile profile>
 bool sum_unit(const Problem& problem, const Given<typename Format::Stored>& given, typename Format::Value* sums) {
   Met met;
+  KeptSpans kept(problem);
   const int64_t cells = problem.H * problem.W, end = std::min(given.first_channel + kChannelsInUnit, problem.C);
   for (int64_t i = 0; i < problem.R; ++i) {
     const Roi& roi = given.rois[i];
     const bool gives = roi.image >= 0 && (profile == Profile::exact || !roi.malformed);
     if (gives ? roi.image != given.image : given.image != 0) continue;
+    if (gives && profile == Profile::caffe_2015) kept.find(roi, problem.P_h, problem.P_w);
     auto* block = sums;
     for (int64_t first = given.first_channel; first < end; first += kChannelsInBlock) {
       const int64_t channels = std::min(kChannelsInBlock, end - first);
-      const auto add = channels == kChannelsInBlock ? add_roi<Format, profile, true> : add_roi<Format, profile, false>;
-      add(problem, given, i, first, channels, gives, block, &met);
+      const bool full = channels == kChannelsInBlock;
+      const auto add = full ? adder<Format, profile, true>(cells) : adder<Format, profile, false>(cells);
+      add(problem, given, kept, i, first, channels, gives, block, &met);
       block += (cells + 1) * kChannelsInBlock;
     }
   }
@@ -186,13 +222,19 @@ bool backward_range(const Problem& problem, const Roi* rois, const void* grad_ou
   const int64_t bytes = problem.N * cells * C * static_cast<int64_t>(sizeof(Stored));
   const bool past_caches = bytes >= kPastCaches && C % kChannelsInUnit == 0 && aligned(grad_features);
   bool good = true;
-  std::vector<typename Format::Value> sums;
+  using Value = typename Format::Value;
+  const int64_t numbers = (cells + 1) * kChannelsInUnit, bytes_of_sums = numbers * static_cast<int64_t>(sizeof(Value));
+  std::unique_ptr<Value[]> small;
+  std::optional<Scratch> large;
+  if (bytes_of_sums < kNeverOnHeap) small.reset(new Value[static_cast<size_t>(numbers)]);
+  if (!small) large.emplace(bytes_of_sums);
+  Value* const sums = small ? small.get() : static_cast<Value*>(large->data());
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t image = unit / units_an_image, first_channel = unit % units_an_image * kChannelsInUnit;
     const Given<Stored> given{rois, static_cast<const Stored*>(grad_output), argmax, image, first_channel};
-    sums.assign(static_cast<size_t>((cells + 1) * kChannelsInUnit), typename Format::Value{});
-    good = sum_unit<Format, profile>(problem, given, sums.data()) && good;
-    write_sums<Format>(problem, sums.data(), std::min(kChannelsInUnit, C - first_channel), past_caches,
+    std::fill_n(sums, numbers, Value{});
+    good = sum_unit<Format, profile>(problem, given, sums) && good;
+    write_sums<Format>(problem, sums, std::min(kChannelsInUnit, C - first_channel), past_caches,
                        static_cast<Stored*>(grad_features) + image * cells * C + first_channel);
   }
   if (past_caches) fence();

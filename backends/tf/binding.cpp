@@ -24,6 +24,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nms.h"
+#include "pages.h"
 #include "roi_pool.h"
 #include "sgd.h"
 #include "tensorflow/core/framework/op.h"
@@ -153,8 +154,11 @@ REGISTER_OP("Frcnn>SgdStep")
     .Output("new_velocity: T")
     .Attr("T: {float, double}")
     .SetShapeFn([](InferenceContext* c) {
-      c->set_output(0, c->input(0));
-      c->set_output(1, c->input(0));
+      ShapeHandle blob = c->input(0), number;
+      for (int i = 1; i < 3; ++i) TF_RETURN_IF_ERROR(c->Merge(blob, c->input(i), &blob));
+      for (int i = 3; i < 6; ++i) TF_RETURN_IF_ERROR(c->WithRank(c->input(i), 0, &number));
+      c->set_output(0, blob);
+      c->set_output(1, blob);
       return absl::OkStatus();
     });
 
@@ -163,6 +167,37 @@ REGISTER_OP("Frcnn>SgdStep")
 template <typename... Pieces>
 absl::Status Invalid(const Pieces&... pieces) {
   return absl::InvalidArgumentError(absl::StrCat(pieces...));
+}
+
+void RefuseForMemory(OpKernelContext* context) {
+  context->SetStatus(absl::ResourceExhaustedError(absl::StrCat(
+      "there is not enough memory for what ", context->op_kernel().type_string(),
+      " keeps beside its output; it takes less on a smaller map, for fewer boxes or with fewer threads")));
+}
+
+// What all the kernels are: Compute, out of which nothing must be thrown, for TensorFlow would end the process.
+class Kernel : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) final {
+    try {
+      Run(context);
+    } catch (const std::bad_alloc&) {
+      RefuseForMemory(context);
+    }
+  }
+
+ protected:
+  virtual void Run(OpKernelContext* context) = 0;
+};
+
+// An output of the op. Under a limit on addresses, memory that is kept for later counts, so it is given up first.
+absl::Status Allocate(OpKernelContext* context, int index, const TensorShape& shape, Tensor** output) {
+  const absl::Status status = context->allocate_output(index, shape, output);
+  if (!absl::IsResourceExhausted(status)) return status;
+  frcnn::kept_blocks().give_up_all();
+  return context->allocate_output(index, shape, output);
 }
 
 // Units of work over TensorFlow's threads, of which the caller is one; cycles: of all units together, about.
@@ -180,7 +215,7 @@ void Share(OpKernelContext* context, int64_t units, double cycles, const Work& w
   const auto& pool = *context->device()->tensorflow_cpu_worker_threads();
   const int64_t worthwhile = 1 + static_cast<int64_t>(cycles / kCyclesForAHelper);
   const int64_t threads = std::min({int64_t{pool.num_threads}, worthwhile, units});
-  // Work that finds no memory must not throw through TensorFlow, nor end this call while helpers are at it.
+  // Work that finds no memory must not throw out of a helper, nor end this call while helpers are at it.
   const auto finds_memory = [](const Work& work, int64_t begin, int64_t end) {
     try {
       work(begin, end);
@@ -189,15 +224,7 @@ void Share(OpKernelContext* context, int64_t units, double cycles, const Work& w
       return false;
     }
   };
-  const auto refuse = [&] {
-    context->SetStatus(absl::ResourceExhaustedError(absl::StrCat(
-        "there is not enough memory for what ", context->op_kernel().type_string(),
-        " keeps beside its output; it takes less on a smaller map, or with fewer threads")));
-  };
-  if (threads <= 1) {
-    if (!finds_memory(work, 0, units)) refuse();
-    return;
-  }
+  if (threads <= 1) return work(0, units);
 
   struct Counters {
     explicit Counters(int64_t pieces) : unfinished(static_cast<int>(pieces)) {}
@@ -216,11 +243,14 @@ void Share(OpKernelContext* context, int64_t units, double cycles, const Work& w
       ++counters->finished;
     }
   };
-  for (int64_t helper = 1; helper < threads; ++helper) pool.workers->Schedule(take_pieces);
+  try {
+    for (int64_t helper = 1; helper < threads; ++helper) pool.workers->Schedule(take_pieces);
+  } catch (const std::bad_alloc&) {  // those that are there, the caller at least, do all of it
+  }
   take_pieces();
   for (int look = 0; look < kLooks && counters->finished < pieces; ++look) std::this_thread::yield();
   counters->unfinished.Wait();
-  if (!counters->enough) refuse();
+  if (!counters->enough) throw std::bad_alloc();
 }
 
 frcnn::Type NativeType(DataType type) {
@@ -233,9 +263,9 @@ frcnn::Type NativeType(DataType type) {
 }
 
 // The attributes that every one of the three ops has, and the checks of what they share.
-class RoiPoolKernel : public OpKernel {
+class RoiPoolKernel : public Kernel {
  public:
-  explicit RoiPoolKernel(OpKernelConstruction* construction) : OpKernel(construction) {
+  explicit RoiPoolKernel(OpKernelConstruction* construction) : Kernel(construction) {
     std::string profile;
     OP_REQUIRES_OK(construction, construction->GetAttr("profile", &profile));
     OP_REQUIRES(construction, frcnn::parse_profile(profile, &profile_), Invalid("unknown profile ", profile));
@@ -291,7 +321,7 @@ class RoiPoolOp : public RoiPoolKernel {
     OP_REQUIRES_OK(construction, construction->GetAttr("with_argmax", &with_argmax_));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     const Tensor& input = context->input(0);
     frcnn::Problem problem{};
     problem.type = NativeType(input.dtype()), problem.P_h = P_h_, problem.P_w = P_w_;
@@ -302,8 +332,8 @@ class RoiPoolOp : public RoiPoolKernel {
     TensorShape pooled;
     OP_REQUIRES_OK(context, TensorShape::BuildTensorShape({problem.R, P_h_, P_w_, problem.C}, &pooled));
     Tensor *output, *argmax;
-    OP_REQUIRES_OK(context, context->allocate_output(0, pooled, &output));
-    OP_REQUIRES_OK(context, context->allocate_output(1, with_argmax_ ? pooled : TensorShape({0}), &argmax));
+    OP_REQUIRES_OK(context, Allocate(context, 0, pooled, &output));
+    OP_REQUIRES_OK(context, Allocate(context, 1, with_argmax_ ? pooled : TensorShape({0}), &argmax));
     if (pooled.num_elements() == 0) return;
 
     const int64_t cells = frcnn::cells_under(problem, rois.data());
@@ -336,7 +366,7 @@ class RoiPoolGradOp : public RoiPoolKernel {
  public:
   using RoiPoolKernel::RoiPoolKernel;
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     const Tensor &grad = context->input(0), &argmax = context->input(1), &input_size = context->input(4);
     OP_REQUIRES(context, input_size.dims() == 1 && input_size.dim_size(0) == 4,
                 Invalid("input_size must hold N, H, W, C, got shape ", input_size.shape().DebugString()));
@@ -353,7 +383,7 @@ class RoiPoolGradOp : public RoiPoolKernel {
                         grad.shape().DebugString()));
 
     Tensor* input_grad;
-    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &input_grad));
+    OP_REQUIRES_OK(context, Allocate(context, 0, shape, &input_grad));
     const int32_t* const places = argmax.flat<int32_t>().data();
     const double cells = static_cast<double>(shape.num_elements()) + 2.0 * grad.NumElements();
     const int64_t units = frcnn::backward_units(problem);
@@ -369,7 +399,7 @@ class RoiPoolGatherOp : public RoiPoolKernel {
  public:
   using RoiPoolKernel::RoiPoolKernel;
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     const Tensor &grad = context->input(0), &argmax = context->input(1);
     frcnn::Problem problem{};
     problem.type = NativeType(grad.dtype());
@@ -379,7 +409,7 @@ class RoiPoolGatherOp : public RoiPoolKernel {
     OP_REQUIRES_OK(context, SetPooled(argmax, &problem));
 
     Tensor* gathered;
-    OP_REQUIRES_OK(context, context->allocate_output(0, argmax.shape(), &gathered));
+    OP_REQUIRES_OK(context, Allocate(context, 0, argmax.shape(), &gathered));
     const int bytes = tensorflow::DataTypeSize(grad.dtype());
     const auto gather = bytes == 2 ? Gather<uint16_t> : bytes == 4 ? Gather<uint32_t> : Gather<uint64_t>;
     const int32_t* const places = argmax.flat<int32_t>().data();
@@ -423,15 +453,15 @@ class RoiPoolGatherOp : public RoiPoolKernel {
 };
 
 template <typename Element>
-class NmsOp : public OpKernel {
+class NmsOp : public Kernel {
  public:
-  explicit NmsOp(OpKernelConstruction* construction) : OpKernel(construction) {
+  explicit NmsOp(OpKernelConstruction* construction) : Kernel(construction) {
     std::string profile;
     OP_REQUIRES_OK(construction, construction->GetAttr("profile", &profile));
     removal_.reaching = profile != "exact";
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     const Tensor &boxes = context->input(0), &starts = context->input(1), &threshold = context->input(2);
     OP_REQUIRES(context, boxes.dims() == 2 && boxes.dim_size(1) == 4,
                 Invalid("boxes must have shape (R, 4), got ", boxes.shape().DebugString()));
@@ -444,7 +474,7 @@ class NmsOp : public OpKernel {
     frcnn::Removal removal = removal_;
     removal.threshold = threshold.scalar<double>()();
     Tensor* kept;
-    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({R}), &kept));
+    OP_REQUIRES_OK(context, Allocate(context, 0, TensorShape({R}), &kept));
     const double pairs = static_cast<double>(R) * static_cast<double>(R) / std::max<int64_t>(G, 1);
     Share(context, G, pairs, [&](int64_t begin, int64_t end) {
       frcnn::nms_groups(boxes.flat<Element>().data(), first.data(), removal, kept->flat<bool>().data(), begin, end);
@@ -457,11 +487,11 @@ class NmsOp : public OpKernel {
 
 // The new velocity is written where the old one is, if nobody else holds it; the new weights likewise.
 template <typename Element>
-class SgdStepOp : public OpKernel {
+class SgdStepOp : public Kernel {
  public:
-  using OpKernel::OpKernel;
+  using Kernel::Kernel;
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     const Tensor &weights = context->input(0), &gradients = context->input(1), &velocity = context->input(2);
     OP_REQUIRES(context, gradients.shape() == weights.shape() && velocity.shape() == weights.shape(),
                 Invalid("gradients and velocity must have the shape of weights, ", weights.shape().DebugString(),

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import MOST_ROIS, as_scales, as_threshold, as_whole, check_profile
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_places
+from frcnn.backends.tf.boxes import as_boxes, check_places, check_rows
 from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.greedy_nms import kept_of_groups
 from frcnn.backends.tf.order import in_order
@@ -35,7 +35,7 @@ def select_scale(boxes, scales, *, validate=True):
     x1, y1, x2, y2 = tf.unstack(tf.cast(boxes, tf.float64), axis=1)
     pixel = fixed(1, tf.float64)
     areas = (x2 - x1 + pixel) * (y2 - y1 + pixel)
-    distances = tf.abs(areas[:, None] * fixed(s * s, tf.float64) - fixed(AREA, tf.float64))
+    distances = tf.abs(tf.expand_dims(areas, 1) * fixed(s * s, tf.float64) - fixed(AREA, tf.float64))
     nearest = distances == tf.reduce_min(distances, axis=1, keepdims=True)
     count = s.shape[0]
     return tf.reduce_min(tf.where(nearest, tf.range(count, dtype=tf.int64), count), axis=1)
@@ -77,7 +77,7 @@ def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=1
     if R > limit:
         ranked = tf.sort(tf.where(taken, score, least), direction="DESCENDING")
         fall_short = tf.where(ranked[:, limit] > least, ranked[:, limit - 1], least)
-        taken &= score > fall_short[:, None]
+        taken &= score > tf.expand_dims(fall_short, 1)
 
     place = tf.where(taken)
     found = tf.stack([place[:, 0] + 1, tf.gather_nd(image, place), tf.cast(tf.gather_nd(rows, place), tf.int64)], 1)
@@ -93,8 +93,7 @@ def _as_rows(scores, boxes, images, image_count):
     scores = tf.convert_to_tensor(scores)
     scores = as_boxes("scores", scores, scores.shape[1] if scores.shape.rank == 2 and scores.shape[1] else "K + 1")
     R, columns = scores.shape
-    row = tf.argmax(tf.cast(tf.reduce_any(tf.math.is_nan(scores), axis=1), tf.int32)) if R else 0
-    check_all(~tf.math.is_nan(scores), "scores[{}] holds a NaN, which has no place in an order", row)
+    check_rows("scores", ~tf.math.is_nan(scores), "holds a NaN, which has no place in an order")
     boxes = as_boxes("boxes", boxes, 4 * columns)
     check_places("boxes", boxes)
     if boxes.shape[0] != R:
@@ -104,8 +103,7 @@ def _as_rows(scores, boxes, images, image_count):
         raise ValueError(f"images must hold {R} integers, one a row of scores, got {images.dtype.name} {images.shape}")
     images = tf.cast(images, tf.int64)
     good = (images >= 0) & (images < image_count)
-    row = tf.argmin(tf.cast(good, tf.int32)) if R else 0
-    check_all(good, f"images[{{}}] is not one of {image_count} images", row)
+    check_rows("images", tf.expand_dims(good, 1), f"is not one of {image_count} images")
     return scores, boxes, images
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from frcnn.backends.arguments import as_threshold, check_profile
 from frcnn.backends.tf import library
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_places, of_shape, rows_of
+from frcnn.backends.tf.boxes import as_boxes, check_places, check_rows, of_shape, rows_of
 from frcnn.backends.tf.order import in_order
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -58,9 +58,7 @@ def _as_scores(value, boxes):
     if scores.dtype not in (tf.float32, tf.float64):
         raise TypeError(f"scores must have one of the types float32, float64, got {scores.dtype.name}")
     scores = of_shape("scores", scores, rows_of(boxes))
-    good = ~tf.math.is_nan(scores)
-    row = tf.argmin(tf.cast(tf.concat([good, [False]], 0), tf.int32))
-    check_all(good, "scores[{}] is NaN, which has no place in an order", row)
+    check_rows("scores", tf.expand_dims(~tf.math.is_nan(scores), 1), "is NaN, which has no place in an order")
     return scores
 
 

@@ -67,7 +67,7 @@ def _log_loss(scores, labels, profile):
         p = sizes / tf.reduce_sum(sizes, axis=1, keepdims=True)
         p_u = tf.gather(p, labels, batch_dims=1)
         p_u = tf.where(p_u < FLT_MIN, tf.constant(FLT_MIN, scores.dtype), p_u)  # NaN is not less, and stays
-        return -tf.math.log(p_u), lambda upstream: (p - true) * upstream[:, None]
+        return -tf.math.log(p_u), lambda upstream: (p - true) * tf.expand_dims(upstream, 1)
 
     # XLA leaves assertions out and gathers the nearest class's: what `exact` says by NaN is said here too.
     lawful = (labels >= 0) & (labels < tf.cast(tf.shape(scores)[1], labels.dtype))
@@ -90,12 +90,12 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     deltas = _as_tensor("deltas", deltas, scores, 4 * columns)
     targets = _as_tensor("targets", targets, scores, 4)
     lambda_ = fixed(as_finite("lambda_", lambda_, scores.dtype.name), scores.dtype)
-    u, t = labels[:, None, None], tf.reshape(deltas, (-1, columns, 4))
+    own_class, t = tf.expand_dims(labels, 1), tf.reshape(deltas, (-1, columns, 4))
     own = tf.gather(t, labels, batch_dims=1)
-    differences = tf.where(labels[:, None] >= 1, own - targets, tf.zeros_like(own))
+    differences = tf.where(own_class >= 1, own - targets, tf.zeros_like(own))
     L_loc = tf.reduce_sum(smooth_l1(differences, profile=profile))
     if profile == "caffe-2015":  # a weight of 0 times each delta that does not enter
-        enters = (u == tf.range(columns, dtype=labels.dtype)[:, None]) & (u >= 1)
+        enters = tf.expand_dims((own_class == tf.range(columns, dtype=labels.dtype)) & (own_class >= 1), 2)
         L_loc += tf.reduce_sum(0 * tf.where(enters, tf.zeros_like(t), t))
     divisor = tf.cast(tf.maximum(tf.shape(scores)[0], 1), scores.dtype)
     L_cls, L_loc = tf.reduce_sum(losses) / divisor, L_loc / divisor

@@ -64,8 +64,8 @@ def roi_pool_with_argmax(input, boxes, output_size, spatial_scale, profile, *, v
         pooled_height=P_h,
         pooled_width=P_w,
         profile=profile,
-        with_argmax=with_argmax,
-        validate=validate,
+        with_argmax=_as_truth("differentiable", with_argmax),
+        validate=_as_truth("validate", validate),
         name=name,
     )
 
@@ -157,6 +157,13 @@ def _as_output_size(value):
     if len(sizes) != 2 or min(sizes) < 1 or max(sizes) > LARGEST_SIZE:  # beyond which TensorFlow ends the process
         raise ValueError(f"output_size must be 2 whole numbers in 1..2^63 - 1, got {value!r}")
     return sizes
+
+
+def _as_truth(name, value):
+    """`value` as a bool; TensorFlow takes no np.bool_ for one, and 1 and 0 are none."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def _as_scale(value, boxes_type):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import as_whole
-from frcnn.backends.tf.boxes import check_all, of_shape
+from frcnn.backends.tf.boxes import check_all, of_shape, seen_to_be
 from frcnn.backends.tf.sentences import bare_sentences
 
 COLUMNS, ROWS = 2048, 512  # of W that are widened, and multiplied, at a time
@@ -31,11 +31,7 @@ def truncated_svd(weights, t, bias=None, *, validate=True):
     t = as_whole("t", t, 1, min(weights.shape))
     bias = tf.zeros(weights.shape[:1], weights.dtype) if bias is None else _as_bias(bias, weights)
     if validate:
-        flat = tf.reshape(weights, [-1])
-        place = tf.argmin(tf.cast(tf.math.is_finite(flat), tf.int32))
-        row, column = place // weights.shape[1], place % weights.shape[1]
-        sentence = "weights[{}, {}] is {}; weights must be finite"
-        check_all(tf.math.is_finite(flat), sentence, row, column, flat[place])
+        _check_finite(weights)
     if weights.dtype == tf.float32 and weights.shape[0] <= weights.shape[1]:
         second, s_1 = _leading_vectors(weights, t)
         first = tf.matmul(second, weights, transpose_a=True)
@@ -57,6 +53,17 @@ def svd_approximation(weights, t, *, validate=True):
     """
     first, second, _ = truncated_svd(weights, t, validate=validate)
     return second @ first
+
+
+def _check_finite(weights):
+    """Clause svd-layers.error-weights."""
+    flat = tf.reshape(weights, [-1])
+    good = tf.math.is_finite(flat)
+    if seen_to_be(good):
+        return
+    place = tf.argmin(tf.cast(good, tf.int32))
+    row, column = place // weights.shape[1], place % weights.shape[1]
+    check_all(good, "weights[{}, {}] is {}; weights must be finite", row, column, flat[place])
 
 
 def _leading_vectors(weights, t):

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from frcnn.backends.arguments import EPSILON, LARGEST_TARGET, LEAST_SPREAD, MOST_CLASSES, as_whole, check_profile
-from frcnn.backends.tf.boxes import as_boxes, check_all, check_same_type, of_shape, rows_of
+from frcnn.backends.tf.boxes import as_boxes, check_rows, check_same_type, of_shape, rows_of
 from frcnn.backends.tf.constants import fixed
 from frcnn.backends.tf.sentences import bare_sentences
 
@@ -36,7 +36,7 @@ def target_statistics(targets, labels, class_count, *, profile="exact", validate
 
     add = tf.math.unsorted_segment_sum
     n = per_class(add, tf.ones_like(wide))
-    has = (n > 0) & (tf.range(K1) > 0)[:, None]  # box-targets.empty, box-targets.background
+    has = (n > 0) & tf.expand_dims(tf.range(K1) > 0, 1)  # box-targets.empty, box-targets.background
     zeros, ones = tf.zeros_like(n), tf.ones_like(n)
     n = tf.where(has, n, ones) if profile == "exact" else n + fixed(EPSILON, tf.float64)
     mean = per_class(add, wide) / n
@@ -63,9 +63,9 @@ def normalise_targets(targets, labels, means, stds, *, validate=True):
     means, stds = _statistics(means, stds, validate)
     targets, labels = _labelled(targets, labels, means.shape[0], validate)
     mean, std = tf.gather(means, labels), tf.gather(stds, labels)
-    own = (labels > 0)[:, None]
+    own = tf.expand_dims(labels > 0, 1)
     if validate:
-        _check_rows("targets", (std > 0) | ~own, "is of a class that has a 0 in stds")
+        check_rows("targets", (std > 0) | ~own, "is of a class that has a 0 in stds")
     normalised = (tf.cast(targets, tf.float64) - mean) / tf.where(own, std, tf.ones_like(std))
     return tf.where(own, tf.cast(normalised, targets.dtype), targets)
 
@@ -92,7 +92,7 @@ def fold_statistics(weights, bias, means, stds, *, validate=True):
     weights, bias = layer
     check_same_type("bias", bias, "weights", weights)
     m, s = tf.reshape(means, [-1]), tf.reshape(stds, [-1])
-    folded = tf.cast(weights, tf.float64) * s[:, None], tf.cast(bias, tf.float64) * s + m
+    folded = tf.cast(weights, tf.float64) * tf.expand_dims(s, 1), tf.cast(bias, tf.float64) * s + m
     return tuple(tf.cast(tensor, bias.dtype) for tensor in folded)
 
 
@@ -106,9 +106,11 @@ def _labelled(targets, labels, K1, validate):
     labels = of_shape("labels", labels, rows_of(targets))
     if validate:
         sized = tf.abs(tf.cast(targets, tf.float64)) <= LARGEST_TARGET
-        _check_rows("targets", sized, "holds a number that is not finite or beyond 2^128 in size")
+        check_rows("targets", sized, "holds a number that is not finite or beyond 2^128 in size")
         of_a_class = (labels >= 0) & (labels < K1)
-        checked = _check_rows("labels", of_a_class[:, None], f"is none of the {K1} classes, background counted")
+        checked = check_rows(
+            "labels", tf.expand_dims(of_a_class, 1), f"is none of the {K1} classes, background counted"
+        )
         # In a graph tf.gather may else refuse them first, in words of its own.
         with tf.control_dependencies([checked]):
             labels = tf.identity(labels)
@@ -126,13 +128,8 @@ def _statistics(means, stds, validate):
         if validate:
             good = tf.math.is_finite(tensor)
             good = good & (tensor >= 0) if name == "stds" else good
-            _check_rows(name, good, "holds a number that is not finite, or a std below 0")
+            check_rows(name, good, "holds a number that is not finite, or a std below 0")
     return arrays
-
-
-def _check_rows(name, good, sentence):
-    row = tf.argmin(tf.cast(tf.concat([tf.reduce_all(good, axis=1), [False]], 0), tf.int32))
-    return check_all(good, f"{name}[{{}}] {sentence}", row)
 
 
 class TargetsAdapter:

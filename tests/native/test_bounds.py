@@ -3,6 +3,7 @@
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from frcnn.backends.native import build
 
 SOURCE = Path(__file__).with_name("bounds.cpp")
 WAYS = Path(__file__).with_name("ways.cpp")
+ROWS = Path(__file__).with_name("rows.cpp")
+FORKS = Path(__file__).with_name("forks.cpp")
 SANITIZERS = "-fsanitize=address,undefined"
 
 
@@ -72,6 +75,15 @@ def test_clang_and_gcc_make_kernels_that_pool_the_same_bits(compiler, native, tm
 def test_pooling_from_tables_gives_the_bits_of_pooling_window_by_window(tmp_path):
     found = answer(tmp_path, build.find_compiler(), "-march=native", source=WAYS)
     assert found == "the same bits 960 times\n"
+
+
+def test_a_cell_s_row_is_told_rightly_in_float32_and_float64_on_every_map_that_each_is_for(tmp_path):
+    assert answer(tmp_path, build.find_compiler(), "-march=native", source=ROWS) == "every row is right\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept on Linux only")
+def test_a_child_forked_beside_threads_that_take_and_give_back_memory_takes_some_too(tmp_path):
+    assert answer(tmp_path, build.find_compiler(), "-pthread", source=FORKS) == "every child had memory\n"
 
 
 def answer(folder, compiler, *options, emulator=(), source=SOURCE):

@@ -1,8 +1,10 @@
 """Compiling on first use: once, whole, and with one clear message where it cannot be done."""
 
 import ctypes
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -159,6 +161,19 @@ def test_a_failed_compilation_leaves_no_library_behind(source):
     with pytest.raises(UnavailableBackend):
         compile_answer(source)
     assert [path.suffix for path in cache.folder("native").iterdir()] in ([], [".lock"])
+
+
+def test_what_a_killed_build_left_a_day_ago_is_removed_and_what_is_younger_or_no_folder_of_ours_stays(source):
+    native = cache.folder("native")
+    for name, days in (("tmpkilled", 2), ("tmpbusy", 0), ("other", 2)):
+        (native / name).mkdir(parents=True)
+        (native / name / "answer.so").write_text("half")
+        os.utime(native / name, (time.time() - days * build.DAY,) * 2)
+    library = compile_answer(source)
+    assert {path.name for path in native.iterdir() if path.is_dir()} == {"tmpbusy", "other"}
+    os.utime(native / "tmpbusy", (time.time() - 2 * build.DAY,) * 2)
+    assert compile_answer(source) == library  # nothing is built, so nothing is removed
+    assert (native / "tmpbusy").exists()
 
 
 def test_a_library_in_a_cache_for_reading_alone_is_taken(source, monkeypatch):

@@ -356,6 +356,32 @@ def test_a_large_result_lies_where_one_of_about_its_size_lay_that_nobody_holds_a
     assert page_faults() - before < pages / 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept on Linux only")
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_sums_of_a_large_map_lie_where_those_of_an_earlier_one_lay_and_begin_at_zero(kind):
+    import resource
+
+    def page_faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    H, W = 1000, 1600
+    rois = np.float32([[0, 0, 0, W - 1, H - 1], [0, 3, 5, 900, 700]])
+    features = np.arange(H * W, dtype=kind).reshape(1, 1, H, W)
+    _, argmax = reference.roi_pool(features, rois, 7)
+    grad = np.random.default_rng(0).standard_normal(argmax.shape).astype(kind)
+    wanted = reference.roi_pool_backward(grad, argmax, rois, features.shape)
+    arguments = tensor(grad), tensor(argmax.astype(np.int32)), tensor(rois), features.shape, 1.0, "exact"
+    first = cpu.backward(*arguments)
+    before = page_faults()
+    second = cpu.backward(*arguments)
+    # However large the system's pages are, a fault brings at most 2 MB.
+    pages = H * W * 32 * grad.itemsize // 2**21
+    assert pages > 90
+    assert page_faults() - before < pages / 2
+    assert_same_bits(array(first), wanted)
+    assert_same_bits(array(second), wanted)
+
+
 def test_a_large_result_that_somebody_holds_keeps_its_numbers():
     held = pool_many_rois(128)
     before = [part.clone() for part in held]
@@ -408,3 +434,19 @@ def test_importing_the_cpu_backend_compiles_nothing(tmp_path):
     )
     assert outcome.stdout.strip() == "False"
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("H", "W"), [(1024, 1024), (1025, 1024), (1398, 750), (3, 349_525)])
+def test_on_either_side_of_the_cells_whose_row_a_float_tells_the_same_gradients_are_dropped(H, W):
+    """RoIs of one row and of one column at every border, 22 bins over 58 cells among them: caffe-2015 drops some."""
+    rows, columns = [0, H // 2, H - 1], [0, W // 2, W - 1]
+    boxes = [(0, x, y, min(x + 57, W - 1), y) for y in rows for x in columns]
+    boxes += [(0, x, y, x, min(y + 57, H - 1)) for y in rows for x in columns]
+    rois = np.array(boxes, np.float32)
+    features = np.arange(H * W, dtype=np.float32).reshape(1, 1, H, W)  # a bin's last cell wins
+    _, argmax = reference.roi_pool(features, rois, 22, profile="caffe-2015")
+    grad = np.random.default_rng(0).standard_normal(argmax.shape, np.float32)
+    wanted = reference.roi_pool_backward(grad, argmax, rois, features.shape, profile="caffe-2015")
+    got = cpu.backward(tensor(grad), tensor(argmax.astype(np.int32)), tensor(rois), features.shape, 1.0, "caffe-2015")
+    assert_same_bits(array(got), wanted)
+    assert wanted.sum() != pytest.approx(grad.sum())

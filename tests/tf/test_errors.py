@@ -29,6 +29,9 @@ STATIC = [
     (ValueError, r"spatial_scale must be positive and finite in float32, got 1e-50", {"spatial_scale": 1e-50}),
     (TypeError, r"spatial_scale must be a number, got 'a'", {"spatial_scale": "a"}),
     (ValueError, r"profile must be one of exact, caffe-2015, got 'caffe'", {"profile": "caffe"}),
+    (TypeError, r"differentiable must be True or False, got 1", {"differentiable": 1}),
+    (TypeError, r"differentiable must be True or False, got None", {"differentiable": None}),
+    (TypeError, r"validate must be True or False, got 0", {"validate": 0}),
 ]
 
 VALUES = [
@@ -245,7 +248,7 @@ def test_what_an_adapter_says_is_the_bare_sentence():
     ("name", "call"),
     [
         ("iou_threshold", lambda number: frcnn_tf.nms(tf.zeros((1, 4)), tf.zeros(1), number)),
-        ("learning_rate", lambda number: frcnn_tf.sgd_step(tf.ones(2), tf.ones(2), tf.ones(2), number)),
+        ("momentum", lambda number: frcnn_tf.sgd_step(tf.ones(2), tf.ones(2), tf.ones(2), 0.1, momentum=number)),
         (
             "lambda_",
             lambda number: frcnn_tf.multi_task_loss(

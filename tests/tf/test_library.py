@@ -67,6 +67,50 @@ for N in (1, 2):  # one thread, two threads
 assert (pulled_back(2, 400).numpy() == before.numpy()).all()
 """
 
+UNALLOCATED = """
+import resource
+import tensorflow as tf
+from frcnn.backends.tf import library, roi_pool
+def call(op, boxes):
+    argmax, map = tf.zeros((len(boxes), 1, 1, 0), tf.int32), tf.zeros((1, 2, 2, 0))
+    if op == "RoiPool":
+        return roi_pool(map, boxes, 1)
+    shared = {"argmax": argmax, "boxes": boxes, "spatial_scale": 1.0}
+    if op == "RoiPoolGather":
+        return library.load().frcnn_roi_pool_gather(grad=map, **shared)
+    grad = tf.zeros((len(boxes), 1, 1, 0))
+    return library.load().frcnn_roi_pool_grad(grad=grad, input_size=map.shape, **shared)
+few, many = tf.zeros((5, 5)), tf.zeros((5_000_000, 5), tf.float16)  # of which the op makes 120 MB
+ops = ("RoiPool", "RoiPoolGrad", "RoiPoolGather")
+before = [call(op, few) for op in ops]
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 2**26, resource.RLIM_INFINITY))
+for op in ops:
+    try:
+        call(op, many)
+    except tf.errors.ResourceExhaustedError as error:
+        assert f"not enough memory for what Frcnn>{op} keeps beside its output" in error.message
+    else:
+        raise AssertionError("there was memory enough")
+assert [call(op, few).shape for op in ops] == [each.shape for each in before]
+"""
+
+GIVEN_UP = """
+import resource
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(1)
+from frcnn.backends.tf import library, roi_pool
+def pool(R):
+    return roi_pool(tf.ones((1, 4, 4, 512)), tf.zeros((R, 5)), 7, differentiable=False)
+pool(1)
+library.load().frcnn_roi_pool_grad(  # with 800 MB of sums, all in memory that is kept
+    grad=tf.ones((1, 1, 1, 1)), argmax=tf.zeros((1, 1, 1, 1), tf.int32), boxes=[[0.0] * 5], spatial_scale=1.0,
+    input_size=[1, 2500, 2500, 1])
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 100_000_000, resource.RLIM_INFINITY))
+print(pool(5000).shape[0])  # 500 MB
+"""
+
 SAVED = """
 import sys
 import tensorflow as tf
@@ -123,6 +167,14 @@ def test_callers_who_call_at_once_get_what_one_alone_gets(backend):
 
 def test_where_memory_runs_out_the_op_says_so_and_the_process_lives(backend):
     run(EXHAUSTED)
+
+
+def test_where_memory_runs_out_before_the_work_begins_the_op_says_so_and_the_process_lives(backend):
+    run(UNALLOCATED)
+
+
+def test_what_is_kept_of_large_sums_is_given_up_before_an_address_limit_refuses_an_output(backend):
+    assert run(GIVEN_UP) == "5000\n"
 
 
 def test_a_library_that_cannot_be_loaded_is_named_with_what_to_do(backend, tmp_path, monkeypatch):

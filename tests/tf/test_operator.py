@@ -138,6 +138,15 @@ def test_without_an_argmax_the_output_is_the_same_and_a_gradient_is_an_error():
         tape.gradient(output, input)
 
 
+def test_a_truth_value_may_be_numpy_s():
+    input = tf.constant(whole_numbers((2, 5, 6, 2)))
+    for truth in (np.bool_(True), np.bool_(False)):
+        output = frcnn_tf.roi_pool(input, BOXES, (3, 2), 0.5, differentiable=truth, validate=truth)
+        np.testing.assert_array_equal(output, pool(input))
+        pyramid = frcnn_tf.spp_pool(input, BOXES, (3,), 0.5, differentiable=truth, validate=truth)
+        np.testing.assert_array_equal(pyramid, frcnn_tf.spp_pool(input, BOXES, (3,), 0.5))
+
+
 def test_a_float64_scale_is_not_rounded_to_float32():
     """Just under 13.5, a third goes to 4 by float64's third and to 4.5, and so to 5, by float32's, which is larger."""
     row = np.arange(40.0).reshape(1, 40, 1, 1)
