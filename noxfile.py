@@ -51,14 +51,15 @@ PEERS = {
 def bench(session: nox.Session) -> None:
     """Time frcnn beside its peers: nox -s bench -- roi-pool --case A --peer torchvision=/usr/bin/python3"""
     install(session, ".[all]")
-    known = []
-    for name, requirements in PEERS.items():
+    asked, known = session.posargs or ["roi-pool"], []
+    times = asked[0] != "page" and "--help" not in asked  # neither of which is given peers
+    for name, requirements in PEERS.items() if times else ():
         python = Path(session.create_tmp()).resolve() / name / "bin" / "python"
         if not python.exists():
             session.run("python", "-m", "venv", str(python.parent.parent))
         session.run(str(python), "-m", "pip", "install", "--quiet", *requirements, external=True)
         known += ["--peer", f"{name}={python}"]
-    session.run("frcnn", "bench", *(session.posargs or ["roi-pool"]), *known, env=commit_of_checkout(session))
+    session.run("frcnn", "bench", *asked, *known, env=commit_of_checkout(session))
 
 
 @nox.session

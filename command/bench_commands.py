@@ -186,7 +186,7 @@ def _run(
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
         raise click.UsageError(f"--out: {error}") from error
-    if not out.name:
+    if out.name in ("", ".."):
         raise click.UsageError(f"--out must end in a name for the files, got {out}")
     out = out.with_name(out.name.removesuffix(".json"))  # what is behind any other dot belongs to the name
     try:

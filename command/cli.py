@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -26,22 +27,25 @@ _FILE = click.Path(path_type=Path)
 
 def _efforts() -> str:
     """What --profile decides; the numbers where the suite is installed."""
-    says = "How many examples are drawn for each property"
+    says, unlike = (
+        "How many examples are drawn for each property",
+        "The operators' own profiles, exact and caffe-2015, are both run.",
+    )
     try:
         from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED
     except ModuleNotFoundError:
-        return f"{says}."
+        return f"{says}. {unlike}"
     drawn, interpreted = (
         ", ".join(f"{profile} {count}" for profile, count in counts.items())
         for counts in (EXAMPLES, EXAMPLES_INTERPRETED)
     )
-    return f"{says}: {drawn}; by Triton's interpreter: {interpreted}. With certify none is drawn by chance."
+    return f"{says}: {drawn}; by Triton's interpreter: {interpreted}. With certify none is drawn by chance. {unlike}"
 
 
 @click.group()
 @click.version_option(__version__, package_name="frcnn")
 def main() -> None:
-    """Fast R-CNN's operators with one exact meaning, and the suite that holds implementations to it."""
+    """Fast R-CNN's operators with one exact meaning, the suite that holds others to it, and the paper again."""
 
 
 @main.command()
@@ -192,7 +196,11 @@ def divergences(measure, voc_root, proposals, images, effects, into) -> None:
         if measure:
             found = register.measured(voc_root, proposals, images, partial(click.echo, err=True))
             register.write_effects(found, effects)
-        page = register.render(register.load(), register.read_effects(effects))
+        try:
+            kept = register.read_effects(effects)
+        except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError) as error:
+            raise click.UsageError(f"{effects} holds no effects that --measure wrote") from error
+        page = register.render(register.load(), kept)
     except (RealDataError, register.InvalidRegister, register.StaleEffects) as error:
         raise click.UsageError(str(error)) from error
     put(page, into)

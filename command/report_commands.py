@@ -1,7 +1,8 @@
-"""`frcnn report`: conformance reports verified, and made into a table or a page."""
+"""`frcnn report`: reports verified, and those of conformance made into a table or a page."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.group()
 def report() -> None:
-    """Read conformance reports."""
+    """Verify reports; make tables and pages of those of conformance."""
 
 
 @report.command()
@@ -24,17 +25,50 @@ def report() -> None:
 def verify(files) -> None:
     """Check that each FILE is a whole, unaltered report, and say what it found.
 
+    Reports of conformance, reports/BACKEND.jsonl, and of a reproduction, report.jsonl of `frcnn repro`.
+
     Exits with 1 and names the fault of the first one that is not, 2 where the request was wrong. A verdict of failed
     is no fault of the report.
     """
+    for file in files:
+        click.echo(f"{file}: {_reproduction(file) if _is_of_repro(file) else _conformance(file)}")
+
+
+def _conformance(file: Path) -> str:
+    """What a conformance report found, and its id, once it is verified."""
     from frcnn.conformance.report import scope
 
-    for file, (head, _, foot) in zip(files, _read(files), strict=True):
-        backend = head["backend"]
-        click.echo(
-            f"{file}: {backend['name']} ({backend['version']}) {foot['verdict']}{scope(head)}, {foot['counts']}, "
-            f"id {foot['id']}"
-        )
+    ((head, _, foot),) = _read([file])
+    backend = head["backend"]
+    verdict = f"{foot['verdict']}{scope(head)}"
+    return f"{backend['name']} ({backend['version']}) {verdict}, {foot['counts']}, id {foot['id']}"
+
+
+@needs("repro")
+def _reproduction(file: Path) -> str:
+    """The same of a reproduction's report."""
+    from frcnn.repro.report import InvalidReport, read, runs_of
+    from frcnn.repro.results import per_cent
+
+    try:
+        head, *lines = read(file)
+    except InvalidReport as error:
+        raise click.ClickException(str(error)) from error
+    means = [
+        f"{run['backend']} ({run['version']}) mean AP {per_cent(run['mean'][head['method']])}" for run in runs_of(lines)
+    ]
+    done = ", ".join([f"reproduction of tier {head['tier']}", f"seed {head['recipe']['seed']}", *means])
+    return f"{done}: {lines[-1]['verdict']}, id {lines[-1]['id']}"
+
+
+def _is_of_repro(file: Path) -> bool:
+    """Whether it begins as a reproduction's report; what begins as none is left to the suite's reader to refuse."""
+    with file.open("rb") as lines:
+        try:
+            head = json.loads(lines.readline())
+        except ValueError:
+            return False
+    return isinstance(head, dict) and "tier" in head
 
 
 @report.command()
@@ -81,6 +115,8 @@ def _by_name(files):
 def _read(files):
     from frcnn.conformance.report import InvalidReport, read
 
+    if of_repro := next(filter(_is_of_repro, files), None):
+        raise click.ClickException(f"{of_repro} is a reproduction's report: `frcnn repro page` makes a page of those")
     try:
         yield from map(read, files)
     except InvalidReport as error:

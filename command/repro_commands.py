@@ -120,8 +120,8 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
 def page(reports, into) -> None:
     """The page on what was reproduced, of report.jsonl files: every run, the band over seeds, the frameworks apart.
 
-    What stands in remarks.md beside a report is shown with it. Exits with 1 where a report was altered or cannot stand
-    beside another, 2 where the request was wrong.
+    What stands in remarks.md beside a report is shown with it; last comes how tier full is run. Exits with 1 where a
+    report was altered or cannot stand beside another, 2 where the request was wrong.
     """
     from frcnn.repro.page import SeedTwice
     from frcnn.repro.page import page as made

@@ -36,7 +36,7 @@ def with_precision(command):
 
 def with_svd(command):
     """The option --svd."""
-    text = "Test also with this layer cut; more than once."
+    text = "Test also with this layer cut to T singular values, such as fc6=1024; more than once."
     return click.option("--svd", "ranks", type=Rank(), multiple=True, callback=_by_layer, help=text)(command)
 
 

@@ -83,7 +83,9 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
         def tested(network, arrays, folder, own, whole=None):
             found = testing.detect_split(network, arrays, split, boxes, asked, backend, console, device=device)
             setting = setting_of(trained, asked, split, own)
-            table = write_test(folder, split, found, setting, reasons_of(trained, asked, setting, source), whole)
+            table = write_test(
+                folder, trained, split, found, setting, reasons_of(trained, asked, setting, source), whole
+            )
             click.echo((folder / "results.md").read_text(encoding="utf-8"))
             return table
 
@@ -104,6 +106,8 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
 @needs("repro")
 def detect(images, checkpoint, backend, device, least, out) -> None:
     """Find objects in each IMAGE: print them, and draw them into OUT/IMAGE's name.png.
+
+    A line beneath the drawn picture says which network, framework and seed found them.
 
     Proposals are selective search's, and the scale is that of the recipe of the training.
 
@@ -161,7 +165,8 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
     for index, photograph in enumerate(photographs):
         drawn = pictures.detections_of(found.by_class, index, least)
         path = _drawn_in(out, photograph.id)
-        if not cv2.imwrite(str(path), pictures.draw(pixels[photograph.id], drawn)):
+        picture = pictures.captioned(pictures.draw(pixels[photograph.id], drawn), trained.title)
+        if not cv2.imwrite(str(path), picture):
             raise click.ClickException(f"{path} cannot be written")
         click.echo(f"{photograph.path}: {len(drawn)} found, drawn in {path}")
         for one in drawn:

@@ -62,6 +62,8 @@ def load(path):
 
     Raises CheckpointError naming the file and what is wrong.
     """
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path} is a folder; give one of its files, iteration_N.safetensors")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

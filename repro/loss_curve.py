@@ -1,4 +1,4 @@
-"""The loss of a run's every iteration, as a picture: one line a backend, smoothed, over what it was smoothed from."""
+"""The loss of a run's every iteration, as a picture: one line a framework, smoothed, over what it was smoothed from."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,15 +9,16 @@ from matplotlib.figure import Figure
 SMOOTHED = 50  # iterations, fewer in a short run
 
 
-def loss_curve(path: Path, losses: Mapping[str, Sequence[float]]) -> None:
-    """losses: backend -> the loss of each iteration."""
+def loss_curve(path: Path, losses: Mapping[str, Sequence[float]], title: str) -> None:
+    """losses: framework and version -> the loss of each iteration."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for k, (backend, own) in enumerate(losses.items()):
+    axes.set_title(title)
+    for k, (framework, own) in enumerate(losses.items()):
         iterations = np.arange(1, len(own) + 1)
         axes.plot(iterations, own, color=f"C{k}", alpha=0.2, linewidth=0.6)
         dashes = (0, (4, 4)) if k else "-"  # curves that lie on each other are both seen
-        axes.plot(iterations, smoothed(own), color=f"C{k}", linestyle=dashes, label=backend)
+        axes.plot(iterations, smoothed(own), color=f"C{k}", linestyle=dashes, label=framework)
     axes.set(xlabel="iteration", ylabel=f"loss, and its mean over up to {SMOOTHED} iterations", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()

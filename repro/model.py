@@ -39,6 +39,12 @@ class Model:
     recipe: Recipe
     state: dict[str, Any]
 
+    @property
+    def title(self) -> str:
+        """In words, what made it: of pictures, which are seen without their report."""
+        framework = self.state.get("made_by", {}).get("framework", "an unknown framework")
+        return f"network {self.network.name}, trained by {framework} with seed {self.recipe.seed}"
+
 
 def read_model(path: Path) -> Model:
     """A training run's checkpoint. Raises CheckpointError for a file that is none, TestingError for one of others."""

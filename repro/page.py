@@ -1,16 +1,57 @@
-"""docs/reproduction.md, made of reports: every run that is kept, and how far frameworks and seeds lie apart."""
+"""docs/reproduction.md, made of reports: every run kept, how far seeds and frameworks part, how to run tier full."""
 
 import json
 
-from frcnn.repro.recipe import recipe_names
+from frcnn.repro.recipe import read_recipe, recipe_names
 from frcnn.repro.report import REACHED, runs_of, seconds_a_photograph
-from frcnn.repro.results import per_cent
+from frcnn.repro.results import per_cent, read_paper
+from frcnn.repro.run_facts import ORIGINAL_PROFILE, PUBLISHED
+from frcnn.repro.training import ESTIMATE_AFTER
 
 HEAD = """# What was trained and tested again
 
 Made by `frcnn repro page` from `repro/results/`, where each report lies whole. Mean AP is in per cent, as in the paper,
 and by the paper's 11 points unless another rule is named. The band is what the seed alone makes of it: the figures of
 one framework on one device, in runs that share code, machine, libraries and all else but the seed."""
+
+FULL = """## How tier full is run
+
+The paper's recipe: network {network}, {iterations} iterations on the {trained} photographs of 2007 {train_set}, tested
+on the {tested} of {test_set}. It is for torch and a GPU, since TensorFlow's operators run on the CPU alone; what a step
+takes there is in `docs/performance.md`, in the cases named {network}. Three commands end with a report:
+
+    frcnn data voc07 --root data
+    frcnn data check --voc-root data/VOCdevkit --split {train_set} --check-images
+    frcnn repro voc07 --tier full --backend torch --seed {seed} --out full-seed-{seed} \\
+        {files} {svd}
+
+Two things must be brought, which no command downloads. The weights, VGG16 with its fully connected layers: its
+authors' `VGG_ILSVRC_16_layers.caffemodel`, or torchvision's `vgg16-397923af.pth`. And the boxes of the paper's authors,
+`voc_2007_trainval.mat` and `voc_2007_test.mat`, which `data/scripts/fetch_selective_search_data.sh` of
+rbgirshick/fast-rcnn fetches; without `--proposals` selective search makes boxes of every photograph first, and the
+report says that they are not the paper's.
+
+How long: after {estimate} iterations the run says what the rest of the training will take. The paper's took {hours:g}
+hours on {device}, and then {seconds:g} s for each photograph of the test. Ctrl-C writes a checkpoint; the same line
+with `--resume` goes on from there.
+
+What to compare: `full-seed-{seed}/report.md` has the mean AP beside the paper's {mean} ({low} to {high} by seed), each
+class's beside its own, what cutting layers by SVD costs beside the paper's {drop} points, and the list of what is not
+as in the paper, which is then one line: the recipe is of profile `{profile}`, and the original code is `{original}`.
+A seed says little alone; of reports of several this page is made, the band among them:
+
+    frcnn report verify full-seed-{seed}/report.jsonl
+    frcnn repro page full-seed-{seed}/report.jsonl full-seed-{next}/report.jsonl --into reproduction.md
+
+In the original's profile too, step by step, from a recipe of one's own:
+
+    sed 's/^profile = .*/profile = "{original}"/' repro/recipes/full.toml > original.toml
+    frcnn train original.toml --device cuda --out original \\
+        {train_files}
+    frcnn test original/iteration_{iterations:06d}.safetensors original.toml --device cuda --out original/test \\
+        {test_files} {svd}
+
+`original/test/results.md` is the table beside the paper's then, and says that the setting is the paper's."""
 
 # What a report's header says that two runs share who differ in their seed alone.
 SHARED = ("tier", "data", "weights", "setting", "proposals", "code", "versions")
@@ -43,7 +84,40 @@ def page(reports, links=None, remarks=None):
     missing += [] if cut else ["layers cut by SVD"]
     if missing:
         parts.append(f"No report that is kept is of: {', '.join(missing)}.")
+    parts.append(_how_full_is_run())
     return "\n\n".join(parts) + "\n"
+
+
+def _how_full_is_run():
+    """FULL, its figures those of the recipe and of the paper."""
+    recipe, paper, photographs = read_recipe("full"), read_paper(), PUBLISHED["2007"]
+    root, weights = "--voc-root data/VOCdevkit", "--weights VGG_ILSVRC_16_layers.caffemodel"
+    boxes = {name: f"--proposals voc_2007_{name}.mat" for name in (recipe.train_set, recipe.test_set)}
+    low, high = map(per_cent, paper["band"])
+    return FULL.format(
+        network=recipe.network,
+        iterations=recipe.iterations,
+        trained=photographs[recipe.train_set],
+        tested=photographs[recipe.test_set],
+        train_set=recipe.train_set,
+        test_set=recipe.test_set,
+        files=f"{root} {weights} \\\n        {' '.join(boxes.values())}",
+        train_files=" ".join([root, weights, boxes[recipe.train_set]]),
+        test_files=f"{root} {boxes[recipe.test_set]}",
+        svd=" ".join(f"--svd {layer}={rank}" for layer, rank in paper["svd"]["ranks"].items()),
+        seed=recipe.seed,
+        next=recipe.seed + 1,
+        estimate=ESTIMATE_AFTER,
+        hours=paper["costs"]["training_hours"],
+        device=paper["costs"]["device"],
+        seconds=paper["costs"]["seconds_an_image"],
+        mean=per_cent(paper["mean"]),
+        low=low,
+        high=high,
+        drop=per_cent(paper["mean"] - paper["svd"]["mean"]),
+        profile=recipe.profile,
+        original=ORIGINAL_PROFILE,
+    )
 
 
 def _but_seed(head):

@@ -56,6 +56,18 @@ def draw(pixels: np.ndarray, boxes: Sequence[Drawn]) -> np.ndarray:
     return picture
 
 
+def captioned(pixels: np.ndarray, text: str) -> np.ndarray:
+    """The picture, and beneath it a line of text on white, as large as the width allows."""
+    unit = max(max(pixels.shape[:2]) / SIDE, 0.5)
+    size = 0.42 * unit
+    (width, _), _ = cv2.getTextSize(text, FONT, size, 1)
+    size = min(size, size * (pixels.shape[1] - 4) / width)
+    (_, height), below = cv2.getTextSize(text, FONT, size, 1)
+    strip = np.full((height + 2 * below, pixels.shape[1], 3), 255, np.uint8)
+    cv2.putText(strip, text, (2, height + below // 2), FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([pixels, strip])
+
+
 def detections_of(by_class: Mapping[str, np.ndarray], image: int, least: float) -> list[Drawn]:
     """What was found in one image with a score of at least `least`, the best first; a colour a class."""
     found = []
@@ -78,7 +90,7 @@ def curves_sheet(path: Path, results: Sequence[ClassResult], method: str, title:
     rows = math.ceil(len(results) / columns)
     figure = Figure(figsize=(2.4 * columns + 0.4, 2.1 * rows + 0.7), layout="constrained")
     mean = mean_ap(results, method)
-    figure.suptitle(f"{title}: mean AP ({method}) {'-' if math.isnan(mean) else f'{mean:.3f}'}")
+    figure.suptitle(f"{title}: mean AP ({method}) {'-' if math.isnan(mean) else f'{mean:.3f}'}", wrap=True)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, result in zip(grid.flat, results, strict=False):
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -112,7 +124,7 @@ def detections_sheet(
     chosen = np.unique(np.linspace(0, len(split.photographs) - 1, count).round().astype(int)).tolist()
     columns = min(4, len(chosen))
     figure, grid = _sheet(math.ceil(len(chosen) / columns), columns, (3.6, 3.0))
-    figure.suptitle(f"{title}: detections that score at least {least:g}")
+    figure.suptitle(f"{title}: detections that score at least {least:g}", wrap=True)
     for axes, image in zip(grid.flat, chosen, strict=False):
         pixels = read(split.photographs[image])
         _show(axes, _enlarged(pixels, detections_of(by_class, image, least)))

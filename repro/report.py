@@ -27,6 +27,14 @@ TIMES = ("started", "finished", "seconds")
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "scipy", "safetensors")
 AN_IMAGE = tuple(f"{part}, a photograph" for part in PARTS)
 REACHED = {True: "reached", False: "missed", None: "-"}
+# What every line has, by its kind. Older reports' headers lack the commit or the backends that were asked for.
+FIELDS = {
+    "header": "format frcnn code tier tier_because source recipe method data proposals weights setting paper "
+    "not_comparable conformance started seconds machine versions",
+    "run": "backend version device iterations mean goal_reached checkpoint sha256 mistakes svd seconds losses",
+    "result": f"backend class objects {' '.join(METHODS)} paper not_comparable",
+    "footer": "verdict missed id finished",
+}
 
 
 class InvalidReport(ValueError):
@@ -80,13 +88,27 @@ def read(path):
     path = Path(path)
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        kinds = [line["kind"] for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidReport(f"{path} is no report of a reproduction: {error}") from None
+    if not all(isinstance(line, dict) for line in lines):
+        raise InvalidReport(f"{path} is no report of a reproduction: each line must be an object")
+    kinds = [line.get("kind") for line in lines]
     if len(lines) < 2 or (kinds[0], kinds[-1]) != ("header", "footer"):
         raise InvalidReport(f"{path} is cut short: it has no header or no footer")
+    for number, line in enumerate(lines, 1):
+        if line.get("kind") not in FIELDS:
+            raise InvalidReport(f"{path}, line {number}, is of kind {line.get('kind')!r}, none of {', '.join(FIELDS)}")
+        if lacking := [name for name in FIELDS[line["kind"]].split() if name not in line]:
+            raise InvalidReport(f"{path}, line {number}, is no {line['kind']} of a reproduction: it lacks {lacking[0]}")
+    if lines[0]["format"] != FORMAT:
+        raise InvalidReport(f"{path} is of format {lines[0]['format']}, and this frcnn reads {FORMAT}")
     if lines[-1]["id"] != report_id(lines[:-1]):
-        raise InvalidReport(f"{path} was altered: its lines do not have the id {lines[-1]['id'][:12]}")
+        raise InvalidReport(f"{path} was altered: its lines do not have the id {str(lines[-1]['id'])[:12]}")
+    summed_up = footer(lines[:-1])
+    if wrong := [name for name in summed_up if name != "finished" and summed_up[name] != lines[-1][name]]:
+        raise InvalidReport(
+            f"{path} was altered: its lines do not amount to the {' and the '.join(wrong)} of its footer"
+        )
     return lines
 
 

@@ -83,7 +83,7 @@ def devices_of(backends):
 def chosen_tier(tier, devices):
     """The tier that is run, a sentence that says why, and the devices of the backends that run it.
 
-    Tier full is taken because of a GPU, so that auto leaves out those that have none: on a CPU it takes weeks.
+    Tier full is taken because of a GPU, so that auto leaves out those that have none: on a CPU it takes days.
     """
     if tier != "auto":
         return tier, "The tier was asked for.", devices
@@ -147,15 +147,16 @@ def run(request, console=None):
     for backend, device in request.devices.items():
         console.print(f"{backend}, on {device}: {recipe.iterations} iterations", highlight=False)
         line, table = _one(request, backend, device, beginning, test, proposals, facts, console)
-        losses[backend] = _losses(out / backend / "train")
+        losses[line["version"]] = own = _losses(out / backend / "train")
         lines += [
-            line | {"losses": _in_short(losses[backend])},
+            line | {"losses": _in_short(own)},
             *report.results(backend, table, facts["not_comparable"]),
         ]
         mean, goal = line["mean"][recipe.average_precision], recipe.goal_map
         said = "no class has an object" if mean is None else f"mean AP {100 * mean:.1f}"
         console.print(f"{backend}: {said}" + (f", goal {100 * goal:.1f}" if goal else ""), highlight=False)
-        loss_curve(out / "losses.png", losses)
+        title = f"network {recipe.network}, trained on VOC{train.year} {train.name} with seed {recipe.seed}"
+        loss_curve(out / "losses.png", losses, title)
         head = report.header(**facts, started=started, seconds=clock.seconds)
         footer = report.write(out, [head, *lines])  # what there is, should the next backend not come to its end
     return footer
@@ -203,7 +204,7 @@ def _one(request, backend, device, beginning, test, proposals, facts, console):
         with clock(f"evaluation and pictures, {name}"):
             setting = facts["setting"] | own
             reasons = not_comparable(setting, recipe, recipe, [facts["proposals"]["source"]])
-            return write_test(folder / name, test, found, setting, reasons, whole)
+            return write_test(folder / name, model, test, found, setting, reasons, whole)
 
     table, svd = tested(model.network, model.arrays, "test", {}), None
     if request.ranks:

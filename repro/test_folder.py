@@ -63,6 +63,7 @@ def cut(ranks: Mapping[str, int]) -> list[str]:
 
 def write_test(
     folder: Path,
+    model: Model,
     split: Split,
     found: Detections,
     setting: Mapping[str, Any],
@@ -71,8 +72,8 @@ def write_test(
 ) -> dict[str, Any]:
     """Evaluate what was found, and write the folder.
 
-    setting, reasons: as setting_of and reasons_of give them. whole: where layers were cut by SVD, what this function
-    returned of the network as it was.
+    model: as it was before layers were cut. setting, reasons: as setting_of and reasons_of give them. whole: where
+    layers were cut by SVD, what this function returned of the network as it was.
 
     Returns what results.json holds.
     """
@@ -80,7 +81,9 @@ def write_test(
     write_results(folder / "detections", split, found.by_class)
     results = evaluate(split, found.by_class)
     wrong = mistakes(split, found.by_class, results)
-    method, title = setting["average_precision"], f"{setting['network']}, VOC{split.year} {split.name}"
+    method, title = setting["average_precision"], f"{model.title}, tested on VOC{split.year} {split.name}"
+    if setting["svd"]:
+        title += f" with {' and '.join(setting['svd'])} by SVD"
     table = as_json(results, setting, reasons, read_paper())
     table |= {"photographs": len(split.photographs), "left_out": [list(one) for one in split.skipped]}
     table |= {"seconds_an_image": dict(found.seconds), "mistakes": counts(wrong)}

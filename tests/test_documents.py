@@ -3,9 +3,11 @@
 import doctest
 import importlib
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -14,6 +16,7 @@ from frcnn.conformance import summary
 from frcnn.conformance.report import read
 
 ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 
 
 def kept_reports():
@@ -61,11 +64,43 @@ def test_the_examples_of_a_docstring_are_true(module):
     assert not outcome.failed
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/backends.md", "spec/roi-pool.md"])
+@pytest.mark.parametrize("page", [*PAGES, "spec/roi-pool.md"])
 def test_every_link_to_a_file_leads_to_one(page):
     file = ROOT / page
     for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
         assert (file.parent / target).exists(), f"{page} links to {target}"
+
+
+# What the sessions of noxfile.py give their words to.
+SESSIONS = {"conformance": "conformance", "peers": "conformance", "repro-voc07": "repro voc07", "bench": "bench"}
+
+
+def commands_of(page):
+    """The lines of a page that are to be typed, as words behind `frcnn`; the sessions' too, where they take words."""
+    text = re.sub(r" \\\n +", " ", (ROOT / page).read_text(encoding="utf-8"))
+    for line in re.findall(r"^    (.*)$", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["frcnn"]:
+            yield words[1:]
+        elif words[:2] == ["nox", "-s"] and "--" in words:
+            yield [*SESSIONS[words[2]].split(), *words[words.index("--") + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [pytest.param(page, words, id=" ".join(words)) for page in PAGES for words in commands_of(page)]
+)
+def test_every_command_that_a_page_gives_is_one_that_there_is(page, words, parsed):
+    parsed(words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_that_a_page_names_is_one_that_there_is(page):
+    for named in re.findall(r"`frcnn ([^`\n]+)`", (ROOT / page).read_text(encoding="utf-8")):
+        command = main
+        for word in named.split():
+            if not isinstance(command, click.Group):
+                break
+            command = command.commands[word]
 
 
 def test_what_a_citation_asks_to_be_filled_in_is_in_a_report():

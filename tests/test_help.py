@@ -40,6 +40,10 @@ def test_the_help_of_conformance_does_without_the_suite_s_libraries(monkeypatch)
     assert "How many examples are drawn for each property." in help_of("conformance")
 
 
+def test_the_help_of_conformance_tells_its_profiles_from_the_operators():
+    assert "The operators' own profiles, exact and caffe-2015, are both run." in help_of("conformance")
+
+
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_the_help_of_a_benchmark_names_its_own_cases_modes_and_libraries(benchmark):
     own = importlib.import_module(f"frcnn.benchmarks.{benchmark.replace('-', '_')}")
@@ -116,6 +120,7 @@ BOXES = "--voc-root devkit --year MadeUp --class ball --class box --class cone -
         ("report verify absent.jsonl", 2),
         ("report table cut.jsonl", 1),
         ("report page cut.jsonl", 1),
+        ("repro page cut.jsonl", 1),
         (f"{CHECK} train", 0),
         (f"{CHECK} absent", 1),
         (f"{CHECK} train --bad none", 2),
@@ -130,12 +135,15 @@ BOXES = "--voc-root devkit --year MadeUp --class ball --class box --class cone -
         ("spec divergences --measure", 2),
         ("spec divergences --measure --voc-root absent", 2),
         ("spec divergences --effects absent.json", 2),
+        ("spec divergences --effects cut.jsonl", 2),
+        ("spec divergences --effects none.npz", 2),
         ("spec render --out absent/spec.html", 2),
         ("data made-up --root devkit --train 2 --val 1", 2),
         ("vectors check devkit", 1),
         ("vectors check absent", 2),
         ("bench page cut.jsonl", 1),
         ("bench nms --case absent", 2),
+        ("bench nms --out ..", 2),
     ],
 )
 def test_a_command_exits_with_what_its_help_says(line, code):

@@ -109,6 +109,11 @@ def test_a_file_that_is_not_there_is_refused(path):
         save(path.parent / "nowhere" / "1", {}, {})
 
 
+def test_a_run_s_folder_is_no_checkpoint_and_its_files_are_named(path):
+    with pytest.raises(CheckpointError, match=r"is a folder; give one of its files, iteration_N\.safetensors"):
+        load(path.parent)
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [(None, "no state of a run"), ({STATE: "{"}, "is no JSON"), ({STATE: "[1]"}, "is no dict: [1]")],

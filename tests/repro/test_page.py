@@ -1,6 +1,9 @@
 """The page of what was reproduced: which runs stand together, the band over seeds, and what is not there."""
 
+import dataclasses
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from test_report import cells, lines, run
 from frcnn.cli import main
 from frcnn.repro import report
 from frcnn.repro.page import SeedTwice, page
+from frcnn.repro.recipe import read_recipe
+from frcnn.repro.results import read_paper
 
 
 def kept(tmp_path, name, seed, **means):
@@ -121,9 +126,37 @@ def test_the_command_refuses_folders_of_one_name_and_a_seed_that_comes_twice(tmp
 
 def test_what_no_report_is_of_is_said(tmp_path):
     text = page({"a": kept(tmp_path, "a", 3, tf=0.38)})
-    assert text.endswith(
-        "No report that is kept is of: tier `full`, tier `instant`, anything on a GPU, layers cut by SVD.\n"
+    missing = "No report that is kept is of: tier `full`, tier `instant`, anything on a GPU, layers cut by SVD."
+    assert missing in text.split("\n\n")
+
+
+def test_the_commands_of_tier_full_ask_for_what_the_text_says(tmp_path, parsed):
+    text = page({"a": kept(tmp_path, "a", 3, tf=0.38)}).partition("## How tier full is run")[2]
+    lines = re.sub(r" \\\n +", " ", text).splitlines()
+    asked = [parsed(shlex.split(line)[1:]) for line in lines if line.startswith("    frcnn ")]
+    assert [one.info_name for one in asked] == [
+        f"frcnn {name}"
+        for name in ("data voc07", "data check", "repro voc07", "report verify", "repro page", "train", "test")
+    ]
+    boxes = tuple(Path(f"voc_2007_{name}.mat") for name in ("trainval", "test"))
+    whole, train, test = (asked[place].params for place in (2, 5, 6))
+    assert (whole["tier"], whole["backends"], whole["proposals"]) == ("full", ("torch",), boxes)
+    assert (train["proposals"], test["proposals"]) == (boxes[:1], boxes[1:])
+    assert whole["ranks"] == test["ranks"] == read_paper()["svd"]["ranks"]
+    assert whole["weights"] == train["weights"]
+    assert test["checkpoint"] == train["out"] / "iteration_040000.safetensors"
+
+
+def test_the_recipe_in_the_original_s_profile_is_the_paper_s(tmp_path):
+    (line,) = (one for one in page({"a": kept(tmp_path, "a", 3, tf=0.38)}).splitlines() if one.startswith("    sed "))
+    subprocess.run(
+        line.replace("original.toml", str(tmp_path / "original.toml")),
+        shell=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
     )
+    original = read_recipe(tmp_path / "original.toml")
+    assert original == dataclasses.replace(read_recipe("full", profile="caffe-2015"), source=original.source)
 
 
 def test_what_somebody_wrote_beside_reports_is_shown_once_and_said_to_be_by_hand(tmp_path):

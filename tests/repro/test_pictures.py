@@ -118,6 +118,16 @@ def test_no_label_lies_on_another_where_there_is_room_beneath():
     assert pictures.draw(plain[:60], full).shape == (60, 480, 3)
 
 
+@pytest.mark.parametrize("shape", [(300, 480), (480, 60), (1200, 2000)])
+def test_a_caption_is_a_line_beneath_that_takes_nothing_of_the_picture_and_fits_its_width(shape):
+    plain = np.full((*shape, 3), 90, np.uint8)
+    picture = pictures.captioned(plain, "L, trained by tensorflow 2.21.0 with seed 3")
+    assert (picture[: shape[0]] == plain).all()
+    columns = np.flatnonzero((picture[shape[0] :] < 128).any((0, 2)))
+    assert columns[-1] < shape[1] - 1
+    assert len(columns) > min(shape[1], 200) / 3
+
+
 def test_detections_are_those_of_the_image_that_score_enough_the_best_first():
     by_class = {"a": np.array([[0, 0.6, *HERE], [1, 0.9, *HERE]]), "b": np.array([[0, 0.999, *THERE], [0, 0.4, *FAR]])}
     drawn = pictures.detections_of(by_class, 0, 0.5)

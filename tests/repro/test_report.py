@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from frcnn import machine
+from frcnn.cli import main
 from frcnn.repro import report
 from frcnn.repro.results import quoted, read_paper
 
@@ -100,14 +102,59 @@ def test_the_id_is_that_of_the_figures_and_not_of_the_times():
         (lambda text: "\n".join(text.splitlines()[:-1]), "cut short"),
         (lambda text: text[:-20], "is no report of a reproduction"),
         (lambda text: "[1]\n[2]\n", "is no report of a reproduction"),
+        (
+            lambda text: text.replace('"verdict": "failed"', '"verdict": "passed"'),
+            "amount to the verdict of its footer",
+        ),
+        (lambda text: text.replace('"missed": ["tf"]', '"missed": []'), "amount to the missed of its footer"),
+        (lambda text: text.replace('"seconds": {"reading"', '"minutes": {"reading"'), "line 1, .* it lacks seconds"),
+        (lambda text: text.replace('"goal_reached": true, ', ""), "line 2, is no run .* it lacks goal_reached"),
+        (lambda text: text.replace('"kind": "result"', '"kind": "guess"'), "line 3, is of kind 'guess'"),
+        (lambda text: text.replace('"format": 1', '"format": 2'), "is of format 2, and this frcnn reads 1"),
+        (lambda text: '{"kind": "header"}\n{"kind": "footer"}\n', "line 1, .* it lacks format"),
     ],
 )
 def test_a_report_that_was_changed_is_refused_by_name(tmp_path, change, message):
     report.write(tmp_path, lines())
     file = tmp_path / "report.jsonl"
     file.write_text(change(file.read_text()))
-    with pytest.raises(report.InvalidReport, match=f"report.jsonl .*{message}"):
+    with pytest.raises(report.InvalidReport, match=f"report.jsonl.* {message}"):
         report.read(file)
+
+
+def typed(*words):
+    return CliRunner().invoke(main, ["report", *map(str, words)])
+
+
+@pytest.mark.parametrize("kept", sorted((Path(__file__).parents[2] / "repro" / "results").rglob("report.jsonl")))
+def test_a_report_that_is_kept_is_verified_by_the_command_that_verifies_the_suite_s(kept):
+    head, *_, foot = report.read(kept)
+    answer = typed("verify", kept)
+    assert answer.exit_code == 0, answer.output
+    for fact in (f"tier {head['tier']}, seed {head['recipe']['seed']}", foot["verdict"], f"id {foot['id']}"):
+        assert fact in answer.output
+
+
+def test_the_command_names_the_report_that_was_changed_and_every_framework_of_one_that_was_not(tmp_path):
+    footer = report.write(tmp_path, lines())
+    file = tmp_path / "report.jsonl"
+    means = "torch (torch 1.0) mean AP 30.0, tf (tf 1.0) mean AP 20.0: failed"
+    assert typed("verify", file).output == f"{file}: reproduction of tier short, seed 3, {means}, id {footer['id']}\n"
+    file.write_text(file.read_text().replace('"11-point": 0.3', '"11-point": 0.7'))
+    answer = typed("verify", file)
+    assert (answer.exit_code, "altered" in answer.stderr) == (1, True), answer.output
+
+
+@pytest.mark.parametrize("made", ["table", "page"])
+def test_what_is_made_of_the_suite_s_reports_is_not_made_of_these_and_names_what_is(tmp_path, made):
+    report.write(tmp_path, lines())
+    answer = typed(made, tmp_path / "report.jsonl")
+    assert (answer.exit_code, "`frcnn repro page`" in answer.stderr) == (1, True), answer.output
+
+
+def test_the_suite_s_report_is_no_report_of_a_reproduction():
+    with pytest.raises(report.InvalidReport, match="line 1, is no header of a reproduction"):
+        report.read(Path(__file__).parents[2] / "docs" / "conformance" / "torch.jsonl")
 
 
 def test_every_figure_stands_beside_the_other_framework_s_and_the_paper_s(tmp_path):

@@ -93,7 +93,9 @@ def test_a_run_goes_on_where_asked_and_else_leaves_what_is_there_alone(done):
 
 def test_going_on_with_one_backend_does_not_drop_the_other_from_the_report(done, monkeypatch):
     own, _ = done
-    monkeypatch.setattr(run.report, "runs_of", lambda _: [{"backend": "torch"}, {"backend": "tf"}])
+    monkeypatch.setattr(
+        run.report, "runs_of", lambda _: [{"backend": name, "goal_reached": None} for name in ("torch", "tf")]
+    )
     with pytest.raises(ValueError, match=r"report\.jsonl is of tf too, .* --backend torch --backend tf"):
         run.check(dataclasses.replace(own, resume=True))
 
@@ -108,6 +110,14 @@ def test_an_incomplete_list_of_voc_is_no_longer_comparable_by_its_data():
     split = {"year": "2007", "set": "val", "photographs": 1}
     assert run_facts.incomplete(split) == "1 of the 2510 photographs of val"
     assert run_facts.incomplete(split | {"photographs": 2510}) == ""
+
+
+def test_the_picture_of_losses_names_each_framework_and_the_seed(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run, "loss_curve", lambda path, losses, title: drawn.append((path.name, list(losses), title)))
+    run.run(request(tmp_path / "run", small(iterations=1, seed=5)))
+    version = report.read(tmp_path / "run" / "report.jsonl")[1]["version"]
+    assert drawn == [("losses.png", [version], "network I, trained on VOCMadeUp train with seed 5")]
 
 
 def test_a_loss_is_smoothed_over_those_before_it_alone():

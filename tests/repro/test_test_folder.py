@@ -122,8 +122,28 @@ def test_what_svd_changes_has_its_direction_in_words(tmp_path, monkeypatch, befo
     own = split(1)
     found = Detections({"cat": np.array([[0, 0.5, 0, 0, 9, 9]])}, dict.fromkeys(PARTS, 0.1))
     whole = {"mean": {"11-point": before}, "seconds_an_image": dict.fromkeys(PARTS, 0.2)}
-    table = write_test(tmp_path, own, found, setting_of(model(full), full, own, {"fc6": 3}), ["why"], whole)
+    table = write_test(
+        tmp_path, model(full), own, found, setting_of(model(full), full, own, {"fc6": 3}), ["why"], whole
+    )
     assert table["mean"]["11-point"] == after
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert f"By SVD (fc6=3) {said}, and an image takes 0.400 s, not 0.800 s." in text
     assert "- why\n" in text
+
+
+def test_every_picture_of_a_test_is_titled_with_the_framework_that_trained_and_the_seed(tmp_path, monkeypatch):
+    titles = []
+    for sheet in ("curves_sheet", "detections_sheet", "mistakes_sheet"):
+        monkeypatch.setattr(pictures, sheet, lambda *arguments: titles.append(arguments[3]))
+    full, own = read_recipe("full", seed=7), split(1)
+    trained = model(full, made_by={"framework": "torch 2.13.0", "precision": "float32"})
+    found = Detections({"cat": np.array([[0, 0.5, 0, 0, 9, 9]])}, dict.fromkeys(PARTS, 0.1))
+    write_test(tmp_path, trained, own, found, setting_of(trained, full, own, {}), [])
+    assert titles == ["network L, trained by torch 2.13.0 with seed 7, tested on VOC2007 test"] * 3
+    assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith(f"# {titles[0]}\n")
+    write_test(tmp_path, trained, own, found, setting_of(trained, full, own, {"fc6": 3}), [])
+    assert titles[3:] == [f"{titles[0]} with fc6=3 by SVD"] * 3
+
+
+def test_a_checkpoint_that_does_not_name_its_framework_is_titled_so():
+    assert model(read_recipe("full")).title == "network L, trained by an unknown framework with seed 3"
