@@ -241,9 +241,17 @@ def test_a_share_is_a_hundred_per_cent_only_of_the_whole():
     assert [share(part) for part in (1, 1 - 1e-9, 0.5, 0)] == ["100 %", "99.99 %", "50.00 %", "0.00 %"]
 
 
-def test_seconds_are_those_of_one_call_and_the_peak_counts_what_is_kept():
-    seconds = serve.timed(lambda: time.sleep(0.01), 3, lambda: None)
-    assert 0.01 <= seconds < 0.03
+def test_seconds_are_those_of_one_call_from_an_idle_device_to_an_idle_device(monkeypatch):
+    now = [0.0]
+
+    def passes(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(serve.time, "perf_counter", lambda: now[0])
+    assert serve.timed(lambda: passes(2), 4, lambda: passes(1)) == (4 * 2 + 1) / 4
+
+
+def test_the_peak_counts_what_is_kept():
     memory, kept = serve.Memory(), []
     memory.begin()
     if memory.before is None:
