@@ -124,6 +124,7 @@ _PREAMBLE = (
     "import ml_dtypes",
     "import numpy as np",
     "from frcnn.backends import load",
+    "from frcnn.conformance.cases import apart",
     "nan, inf, bfloat16 = np.nan, np.inf, ml_dtypes.bfloat16",
     "np.set_printoptions(floatmode='unique', threshold=10**5)",
 )
@@ -152,8 +153,13 @@ def literal(value):
         return repr(value)
     if value.size > _LONGEST_LITERAL:
         raise _TooLong(_shape_of(value))
-    if lies_channels_last(value):
-        return f"np.moveaxis({literal(np.ascontiguousarray(np.moveaxis(value, 1, -1)))}, -1, 1)"
+    if not value.flags.c_contiguous:
+        plain = literal(np.ascontiguousarray(value))
+        if value.flags.f_contiguous:
+            return f"np.asfortranarray({plain})"
+        if lies_channels_last(value):
+            return f"np.moveaxis({literal(np.ascontiguousarray(np.moveaxis(value, 1, -1)))}, -1, 1)"
+        return f"apart({plain})" if value.strides[-1] < 0 else plain
     if value.dtype.name != "bfloat16" and value.dtype.kind not in "iubf":
         return f"np.array({value.tolist()!r}, {value.dtype.name!r}).reshape({value.shape})"
     wide = value if value.dtype.kind in "iub" else value.astype(np.float64)
@@ -171,12 +177,30 @@ def _rows_of(rois):
 def _shape_of(array):
     if not isinstance(array, np.ndarray):
         return repr(array)
-    return f"{array.dtype.name}{list(array.shape)}{', channels last in memory' if lies_channels_last(array) else ''}"
+    return f"{array.dtype.name}{list(array.shape)}{_order_of(array)}"
+
+
+def _order_of(array):
+    """How an array lies in memory, where that is not row by row."""
+    if array.flags.c_contiguous:
+        return ""
+    if array.flags.f_contiguous:
+        return ", columns first in memory"
+    return ", channels last in memory" if lies_channels_last(array) else ", not in one piece in memory"
 
 
 def channels_last(array):
     """The same (N, C, H, W) numbers in memory that holds them as (N, H, W, C)."""
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+
+
+def apart(array):
+    """The same numbers, of any rank but 0, in memory that holds them backwards, others between them, to read only."""
+    wide = np.ones((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    view = wide[..., ::-2]
+    view[...] = array
+    view.flags.writeable = False
+    return view
 
 
 def lies_channels_last(array):

@@ -95,6 +95,11 @@ def laid_out(maps):
     return st.sampled_from((maps, channels_last(maps)))
 
 
+def either_order(array):
+    """The array as it is, or with its columns first in memory."""
+    return st.sampled_from((array, np.asfortranarray(array)))
+
+
 @st.composite
 def long_poolings(draw, profile="exact"):
     """A forward call on a map large enough for the extents where edges differ, its values showing the windows."""

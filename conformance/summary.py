@@ -17,9 +17,23 @@ def closing_lines(reports, out) -> list[str]:
     for head, body, foot in reports:
         name = head["backend"]["name"]
         lines.append(f"{name}: {foot['verdict']}{scope(head)}, report {foot['id'][:12]}")
-        lines += [f"  {clause}: {outcome}" for clause, outcome in objections(head, body).items()]
+        first = _first_reasons(body)
+        lines += [
+            f"  {clause}: {outcome}{first.get((clause, outcome), '')}"
+            for clause, outcome in objections(head, body).items()
+        ]
         lines += [f"  {sentence}" for sentence in _facts(head, body)]
     return [*lines, f"reports: {out / 'index.md'}"]
+
+
+def _first_reasons(body):
+    """By clause and outcome, how the first test ended that ended so, in a line."""
+    first: dict[tuple[str, str], str] = {}
+    for result in body:
+        for clause in result["clauses"]:
+            reason = (result["reason"] or "").partition("\n")[0]
+            first.setdefault((clause, result["outcome"]), f": {reason[:160]}" if reason else "")
+    return first
 
 
 def verdicts(reports) -> str:

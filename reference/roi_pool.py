@@ -100,7 +100,8 @@ def roi_pool_backward(grad_output, argmax, rois, features_shape, spatial_scale=1
     image = rois[:, 0].astype(np.int64)
     wide_grad = _widened(grad_output)
     grad_features = np.zeros((N, C, H * W), wide_grad.dtype)
-    np.add.at(grad_features, (image[i], c, argmax[kept]), wide_grad[kept])  # roi-pool.backward, roi-pool.backward-sum
+    with np.errstate(over="ignore", invalid="ignore"):  # roi-pool.backward-sum: infinities may meet
+        np.add.at(grad_features, (image[i], c, argmax[kept]), wide_grad[kept])  # roi-pool.backward
     return grad_features.reshape(N, C, H, W).astype(grad_output.dtype)
 
 

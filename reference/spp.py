@@ -44,7 +44,7 @@ def spp_pool_backward(grad_output, features, rois, levels=(1, 2, 4), spatial_sca
 
     Returns (N, C, H, W) of the features' type; float16 and bfloat16 are added up in float32.
     Raises ValueError or TypeError naming the argument and the first offending row.
-    Source: the paper, section 2.3, Eq. 4. Clauses: spp-pool.backward.
+    Source: the paper, section 2.3, Eq. 4. Clauses: spp-pool.backward, spp-pool.error-gradient.
 
     >>> features = np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)
     >>> spp_pool_backward(np.ones((1, 1, 5), np.float32), features, np.float32([[0, 0, 0, 1, 1]]), (1, 2)).tolist()
@@ -53,6 +53,7 @@ def spp_pool_backward(grad_output, features, rois, levels=(1, 2, 4), spatial_sca
     levels = _as_levels(levels)
     features = as_float_array("features", features, ("N", "C", "H", "W"))
     C, rows, bins = features.shape[1], as_array("rois", rois).shape[:1], sum(P * P for P in levels)
+    # spp-pool.error-gradient
     grad_output = as_float_array("grad_output", grad_output, (*(rows or ("R",)), C, bins))
     if grad_output.dtype != features.dtype:
         raise TypeError(f"grad_output must have the type of features, {features.dtype}, got {grad_output.dtype}")

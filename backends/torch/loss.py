@@ -74,7 +74,7 @@ def multi_task_loss(scores, deltas, labels, targets, *, lambda_=1.0, profile="ex
     lambda_ = as_finite("lambda_", lambda_, str(scores.dtype).removeprefix("torch."))
     u, t = labels.long()[:, None, None], deltas.reshape(R, columns, 4)
     own = t.take_along_dim(u, 1)[:, 0]
-    differences = torch.where(labels[:, None] >= 1, own - targets, torch.zeros_like(own))
+    differences = torch.where(u[:, 0] >= 1, own - targets, torch.zeros_like(own))
     L_loc = smooth_l1(differences, profile=profile).sum()
     if profile == "caffe-2015":  # a weight of 0 times each delta that does not enter
         enters = (u == torch.arange(columns, device=u.device)[:, None]) & (u >= 1)

@@ -29,20 +29,20 @@ def select_scale(boxes, scales):
 
 def detect(scores, boxes, images, image_count, iou_threshold=0.3, *, per_image=100, per_class=40, profile="exact"):
     """As frcnn.reference.detect, for input that is known to be good: with the original's threshold that rises."""
-    detections = []
+    detections, present = [], sorted(set(images.tolist()))  # an image without a row changes the limit alone
     for k in range(1, scores.shape[1]):
         score, threshold = scores[:, k].tolist(), float("-inf")
         highest: list = []
-        taken: list = []
-        for image in range(image_count):
+        taken: dict = {}
+        for image in present:
             above = [row for row in range(len(score)) if images[row] == image and score[row] > threshold]
-            taken.append([row for _, row in sorted((-score[row], row) for row in above)][:per_image])
+            taken[image] = [row for _, row in sorted((-score[row], row) for row in above)][:per_image]
             for row in taken[image]:
                 heapq.heappush(highest, score[row])
             while len(highest) > per_class * image_count:
                 heapq.heappop(highest)
                 threshold = highest[0]
-        for image in range(image_count):
+        for image in present:
             left = [row for row in taken[image] if score[row] > threshold]
             own_boxes, own_scores = boxes[left, 4 * k : 4 * k + 4], scores[left, k]
             kept = nms.nms(own_boxes, own_scores, iou_threshold, profile=profile).tolist()

@@ -3,6 +3,7 @@
 import pytest
 
 from frcnn.conformance.operators import marks_by_type
+from frcnn.conformance.rewritten import ways
 from frcnn.conformance.subject import as_tuple
 from frcnn.conformance.witnesses import witnesses
 from frcnn.conformance.witnesses.calls import call_witnesses, refusals
@@ -25,6 +26,7 @@ def each_witness():
 
 @each_witness()
 def test_the_answer_is_the_one_worked_out_by_hand(subject, witness, profile, dtype_name):
+    """And the same one where the call is written in other ways."""
     check(subject, witness, dtype_name, profile)
 
 
@@ -32,8 +34,12 @@ def test_the_answer_is_the_one_worked_out_by_hand(subject, witness, profile, dty
     "witness", [pytest.param(w, id=w.id, marks=pytest.mark.clause(*w.clauses)) for w in call_witnesses()]
 )
 def test_an_operator_gives_the_answer_worked_out_by_hand(subject, witness):
+    """And the same one where the call is written in other ways."""
     arguments, options = witness.arguments, witness.options
     subject.check(witness.operator, *arguments, expected=witness.expected, bound=witness.bound, **options)
+    for *others, values in ways((*arguments, tuple(options.values()))):
+        again = dict(zip(options, values, strict=True))
+        subject.check(witness.operator, *others, expected=witness.expected, bound=witness.bound, **again)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +62,10 @@ def test_a_call_made_again_gives_the_same_bits(subject, profile, witness):
 
 def check(subject, witness, dtype_name, profile):
     __tracebackhide__ = True
-    case = witness.call(dtype_name, profile)
-    if witness.backward:
-        subject.check_backward(case, *witness.expected(dtype_name))
-    else:
-        subject.check_forward(case, witness.expected(dtype_name))
+    written = witness.call(dtype_name, profile)
+    others = ways(tuple(vars(written).values()))
+    for case in (written, *(type(written)(*values) for values in others)):
+        if witness.backward:
+            subject.check_backward(case, *witness.expected(dtype_name))
+        else:
+            subject.check_forward(case, witness.expected(dtype_name))

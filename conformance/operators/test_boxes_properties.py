@@ -165,11 +165,17 @@ def test_a_box_without_extent_has_no_targets(subject, profile, past, axis):
 
 
 @clause("box-error.image-size")
-@pytest.mark.parametrize("side", [0, -1, 2.5, 2**24 + 1, np.nan, "9", True])
+@pytest.mark.parametrize("side", [0, -1, 2.5, 2.0, 2**24 + 1, np.nan, "9", True])
 def test_a_side_that_is_no_number_of_pixels_is_refused(subject, side):
     refused(subject, "clip_boxes", "image_size", GOOD, (9, side))
     refused(subject, "clip_boxes", "image_size", GOOD, (side, 9))
     refused(subject, "flip_boxes", "width", GOOD, side)
+
+
+@clause("box-error.image-size")
+def test_the_largest_side_is_still_one(subject, profile):
+    subject.check("clip_boxes", GOOD, (2**24, 2**24), profile=profile)
+    subject.check("flip_boxes", GOOD, 2**24)
 
 
 @clause("box-error.image-size")

@@ -129,6 +129,21 @@ def test_many_detections_of_few_objects_are_the_specs(subject, found, truth, met
     subject.check("evaluate_voc", rows, each, method=method)
 
 
+@clause("voc-evaluation.order", "voc-evaluation.duplicate", "average-precision.area", "average-precision.eleven-points")
+@pytest.mark.parametrize("kinds", [("float64", "float64"), ("float64", "float32"), ("float32", "float64")], ids=str)
+@pytest.mark.parametrize("method", ["11-point", "area"])
+def test_many_detections_with_equal_scores_are_the_specs(subject, method, kinds):
+    """More than a sort of few goes about in order; in float64 scores differ that are one in float32."""
+    generator = np.random.default_rng(5)
+    image = generator.integers(0, 4, (200, 1))
+    score = generator.integers(0, 9, (200, 1)) / 8 + 2.0**-40 * generator.integers(0, 2, (200, 1))
+    corners = generator.integers(0, 30, (200, 2))
+    found = np.concatenate([image, score, corners, corners + generator.integers(6, 14, (200, 2))], axis=1)
+    chosen = generator.permutation(200)[:60]
+    truth = np.concatenate([found[chosen][:, [0, 2, 3, 4, 5]], generator.integers(0, 2, (60, 1))], axis=1)
+    subject.check("evaluate_voc", found.astype(kinds[0]), truth.astype(kinds[1]), method=method)
+
+
 @clause("voc-evaluation.order", "voc-evaluation.marks")
 @given(found=detections(), truth=objects(), method=methods, data=st.data())
 def test_the_order_given_decides_ties_alone(subject, found, truth, method, data):

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from frcnn import reference
 from frcnn.conformance import naive, tolerance
 from frcnn.conformance.cases import DTYPES, Call
-from frcnn.conformance.strategies import arrays
+from frcnn.conformance.strategies import arrays, either_order
 
 clause = pytest.mark.clause
 
@@ -26,6 +26,7 @@ SPECIAL_SCORES = (np.nan, np.inf, -np.inf, -np.inf, 0.0, 1.0)
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, 2.0)
 
 types = st.sampled_from(("float32", "float64"))
+label_types = st.sampled_from((np.int64, np.int32, np.uint8, np.int16, np.uint64))
 
 
 def truth(operator, subject, *arguments, **options):
@@ -80,7 +81,7 @@ def classifications(draw, elements=SCORES, between=6.0, least=0):
     """Scores of up to four RoIs and classes, and their labels."""
     R, columns = draw(st.integers(least, 4)), draw(st.integers(1, 4))
     scores = draw(drawn(elements, (R, columns), draw(types), between))
-    labels = draw(hnp.arrays(draw(st.sampled_from((np.int64, np.int32))), R, elements=st.integers(0, columns - 1)))
+    labels = draw(hnp.arrays(draw(label_types), R, elements=st.integers(0, columns - 1)))
     return scores, labels
 
 
@@ -100,8 +101,9 @@ def detections(draw, elements=ORDINARY_KNEES, least=0, scores=SCORES):
 @clause("smooth-l1.value", "smooth-l1.derivative", "smooth-l1.dtype")
 @given(data=st.data())
 def test_smooth_l1_is_right_bit_for_bit_and_its_derivative_as_a_number(subject, profile, data):
-    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))
-    check_smooth_l1(subject, data.draw(drawn(KNEES, shape, data.draw(types), 2.0)), profile)
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))
+    x = data.draw(drawn(KNEES, shape, data.draw(types), 2.0))
+    check_smooth_l1(subject, data.draw(either_order(x)) if x.ndim > 1 else x, profile)
 
 
 @clause("smooth-l1.value", "smooth-l1.derivative")
@@ -139,6 +141,13 @@ def test_the_log_loss_and_its_gradient_are_within_their_bounds(subject, profile,
 def test_scores_far_apart_give_the_true_loss_and_beyond_the_type_infinity(subject, data):
     scores, labels = data.draw(classifications(FAR_SCORES, 9000.0))
     check_log_loss(subject, scores, labels, "exact")
+
+
+@clause("log-loss.stable")
+@pytest.mark.parametrize("dtype_name", ["float32", "float64"])
+def test_a_loss_beyond_the_largest_number_is_infinite(subject, dtype_name):
+    largest = np.finfo(DTYPES[dtype_name]).max
+    check_log_loss(subject, np.array([[largest, -largest], [largest, 0.0]]), np.array([1, 1]), "exact")
 
 
 @clause("log-loss.stable")
@@ -258,6 +267,16 @@ def test_what_is_no_number_and_enters_shows_in_loss_and_gradient(subject, profil
     else:
         targets = data.draw(drawn(SPECIAL, targets.shape, targets.dtype.name))
     check_multi_task_loss(subject, (scores, deltas, labels, targets), 1.0, profile)
+
+
+@clause("multi-task-loss.sum")
+@pytest.mark.parametrize("dtype_name", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_box_loss_that_is_no_number_shows_with_a_lambda_of_0_too(subject, profile, dtype_name, value):
+    deltas = np.zeros((1, 8), DTYPES[dtype_name])
+    deltas[0, 4] = value
+    arguments = np.zeros((1, 2), deltas.dtype), deltas, np.array([1]), np.zeros((1, 4), deltas.dtype)
+    check_multi_task_loss(subject, arguments, 0.0, profile)
 
 
 @clause("multi-task-loss.no-rois")

@@ -43,6 +43,23 @@ def test_only_boxes_that_are_kept_remove_others(subject, profile, dtype, thresho
     check(subject, boxes, np.arange(7, 0, -1).astype(dtype), threshold, profile)
 
 
+@clause("nms-greedy.kept", "nms-greedy.order", "nms-greedy.tie")
+@pytest.mark.parametrize("count", [31, 33, 65, 129, 257])
+def test_many_boxes_suppress_each_other_as_few_do(subject, profile, count):
+    """More than the bits of one word of a mask, and more than a sort of few goes about in order. Scores tie in tens."""
+    generator = np.random.default_rng(count)
+    corners, extents = generator.integers(0, 90, (count, 2)), generator.integers(9, 14, (count, 2))
+    boxes = np.concatenate([corners, corners + extents], axis=1).astype(np.float32)
+    check(subject, boxes, generator.integers(0, count // 10, count).astype(np.float32), 0.3, profile)
+
+
+@clause("nms-greedy.order", "nms-greedy.type")
+@pytest.mark.parametrize("box_type", ["float32", "float64"])
+def test_scores_of_float64_keep_their_order_beside_boxes_of_any_type(subject, profile, box_type):
+    """In caffe-2015 they are one float32, so that the first goes first."""
+    check(subject, GOOD.astype(box_type)[::2], np.array([0.5, 0.5 + 2.0**-40]), 0.3, profile)
+
+
 @clause("nms-greedy.error-boxes")
 @pytest.mark.parametrize("wrong", [GOOD[:, :3], np.ones((3, 5), np.float32), GOOD[0], GOOD.astype(np.int64)])
 def test_boxes_of_another_shape_or_type_are_refused(subject, profile, wrong):

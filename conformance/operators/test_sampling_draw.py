@@ -22,6 +22,8 @@ MIN64 = np.iinfo(np.int64).min
 
 key_types = st.sampled_from(("float32", "float64", "int32", "int64"))
 class_types = st.sampled_from((np.int32, np.int64))
+# Few, so that they meet, and those that a byte or two bytes do not hold.
+class_numbers = st.integers(1, 5) | st.sampled_from((20, 200, 300, 40_000, 70_000, 2**31 - 1))
 
 
 @st.composite
@@ -43,7 +45,7 @@ def draws(draw, most=20):
     overlaps = np.array(draw(st.lists(st.sampled_from(SHARES), min_size=count, max_size=count)), np.float64).astype(
         dtype
     )
-    numbers = draw(st.lists(st.integers(1, 20), min_size=count, max_size=count))
+    numbers = draw(st.lists(class_numbers, min_size=count, max_size=count))
     lo, hi, fg = sorted(draw(st.lists(st.sampled_from(SHARES[:2] + SHARES[4:]), min_size=3, max_size=3)))
     options = {
         "rois_per_image": draw(st.integers(1, 12) | st.sampled_from((64, 2**31 - 1))),
@@ -106,6 +108,20 @@ def test_a_minibatch_of_the_papers_size_from_2000_rois(subject):
     subject.check("sample_rois", overlaps, classes, keys)
 
 
+@clause("roi-sampling.tie", "roi-sampling.permutation")
+@pytest.mark.parametrize("count", [17, 33, 100, 2000])
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64"])
+def test_equal_keys_among_many_leave_the_order_of_the_indices(subject, profile, kind, count):
+    """More than a sort of few goes about in order."""
+    generator = np.random.default_rng(count)
+    keys = generator.integers(-2, 3, count).astype(kind)
+    if kind != "int64":
+        keys *= generator.choice([-1.0, 1.0], count)  # both zeros
+    overlaps, classes = generator.random(count), generator.integers(1, 21, count)
+    subject.check("sample_rois", overlaps, classes, keys)
+    subject.check("image_order", keys, profile=profile)
+
+
 @clause(
     "roi-sampling.joined", "roi-sampling.own", "roi-sampling.best", "roi-sampling.none", "roi-sampling.overlap-type"
 )
@@ -115,7 +131,7 @@ def test_overlaps_and_classes_are_the_specs(subject, profile, dtype, kind, data)
     proposals = data.draw(box_arrays(dtype, most=6))
     if len(truth) and data.draw(st.booleans()):  # some that are ground truth, and so tie where that is twice there
         proposals = np.concatenate([proposals, truth[data.draw(st.lists(st.integers(0, len(truth) - 1), max_size=3))]])
-    classes = np.array(data.draw(st.lists(st.integers(1, 5), min_size=len(truth), max_size=len(truth))), kind)
+    classes = np.array(data.draw(st.lists(class_numbers, min_size=len(truth), max_size=len(truth))), kind)
     subject.check("match_rois", proposals, truth, classes, profile=profile)
 
 

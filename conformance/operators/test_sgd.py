@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from frcnn.conformance import tolerance
-from frcnn.conformance.cases import DTYPES
+from frcnn.conformance.cases import DTYPES, apart
 
 clause = pytest.mark.clause
 
@@ -74,21 +74,23 @@ def test_infinities_and_nans_go_the_way_of_the_formula(subject, update, value, w
 
 @clause("sgd-step.elementwise")
 @given(update=updates(), order=st.permutations(range(24)))
-def test_permuting_the_elements_permutes_the_result_and_no_argument_changes(subject, update, order):
+def test_permuting_the_elements_permutes_the_result(subject, update, order):
     (*arrays, rate), options = update
     flat = [np.resize(array, 24) if array.size else np.zeros(24, array.dtype) for array in arrays]
     results = subject.call("sgd_step", *flat, rate, **options)
     shuffled = [blob[order] for blob in flat]
     subject.check("sgd_step", *shuffled, rate, expected=tuple(blob[order] for blob in results), **options)
-    subject.check_untouched("sgd_step", *shuffled, rate, **options)
 
 
 @clause("sgd-step.dtype", "sgd-step.elementwise")
 @pytest.mark.parametrize("dtype_name", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3), (2, 3, 4, 5)], ids=str)
 def test_every_shape_and_type_comes_back_as_it_went_in(subject, dtype_name, shape):
-    blob = np.full(shape, 0.3, DTYPES[dtype_name])
+    """And each order in memory, of which each blob may have its own."""
+    blob = np.linspace(0.3, 1, int(np.prod(shape))).reshape(shape).astype(DTYPES[dtype_name])
     subject.check("sgd_step", blob, blob, blob, 0.001)
+    if len(shape) > 1:
+        subject.check("sgd_step", blob, np.asfortranarray(blob), apart(blob), 0.001)
 
 
 @clause("sgd-step.schedule")
@@ -161,8 +163,8 @@ def test_a_momentum_that_is_one_and_a_rate_that_overflows_in_the_product_are_ref
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        *(("iteration", value) for value in (-1, 0.5, 2**53 + 1, None, "1", True)),
-        *(("step", value) for value in (0, -1, 2.5, 2**53 + 1, True)),
+        *(("iteration", value) for value in (-1, 0.5, 1.0, 2**53 + 1, None, "1", True)),
+        *(("step", value) for value in (0, -1, 2.5, 2.0, 2**53 + 1, True)),
         *(("base", value) for value in (-1.0, np.nan, np.inf, "1")),
         *(("gamma", value) for value in (0.0, -0.1, 2.0, np.nan, None)),
     ],

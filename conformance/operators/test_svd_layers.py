@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from frcnn.conformance import tolerance
 from frcnn.conformance.cases import DTYPES, Call
 from frcnn.conformance.naive import svd
+from frcnn.conformance.strategies import either_order
 
 clause = pytest.mark.clause
 
@@ -52,7 +53,7 @@ def matrices(draw, dtype_name):
 @clause("svd-layers.best", "svd-layers.bound", "svd-layers.parameters", "svd-layers.dtype", "svd-layers.deficient")
 @given(data=st.data(), dtype=types)
 def test_the_product_is_as_near_as_a_matrix_of_its_rank_can_be(subject, dtype, data):
-    weights = data.draw(matrices(dtype))
+    weights = data.draw(either_order(data.draw(matrices(dtype))))
     t = data.draw(st.integers(1, min(weights.shape)))
     check_layers(subject, weights, t, svd.singular_values(weights))
 
@@ -90,13 +91,12 @@ def test_the_one_layer_is_as_near_as_the_two(subject, dtype, data):
 
 @clause("svd-layers.bias", "svd-layers.dtype")
 @given(data=st.data(), dtype=types)
-def test_the_second_layer_keeps_the_bias_and_no_argument_changes(subject, dtype, data):
+def test_the_second_layer_keeps_the_bias(subject, dtype, data):
     weights = data.draw(matrices(dtype))
     bias = data.draw(hnp.arrays(np.float64, len(weights), elements=st.sampled_from((0.0, -0.0, 0.1, np.inf, np.nan))))
     bias = bias.astype(DTYPES[dtype])
     subject.check("truncated_svd", weights, 1, bias, expected=(None, None, bias))
     subject.check("truncated_svd", weights, 1, expected=(None, None, np.zeros(len(weights), DTYPES[dtype])))
-    subject.check_untouched("truncated_svd", weights, 1, bias)
 
 
 @clause("svd-layers.error-weights")
@@ -128,8 +128,7 @@ def test_a_weight_that_is_not_finite_is_refused_with_its_place(subject, value):
 @clause("svd-layers.error-rank")
 @pytest.mark.parametrize("wrong", [0, -1, 3, 2**40, 1.5, 2.0, "one", None, True])
 def test_a_rank_out_of_range_is_refused(subject, wrong):
-    subject.check_refused(lambda: subject.call("truncated_svd", W, wrong), "t must")
-    subject.check_refused(lambda: subject.call("svd_approximation", W, wrong), "t must")
+    refused(subject, "t", W, wrong)
 
 
 @clause("svd-layers.error-bias")

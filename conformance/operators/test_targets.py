@@ -117,6 +117,22 @@ def test_the_folded_layer_predicts_what_the_layer_predicts_not_normalised(subjec
     )
 
 
+@clause("box-targets.folded")
+@pytest.mark.parametrize("dtype_name", ["float32", "float64"])
+def test_what_overflows_in_folding_is_infinite(subject, dtype_name):
+    largest = np.finfo(DTYPES[dtype_name]).max
+    layer = np.full((8, 1), largest), np.array([largest, -largest] * 4)
+    subject.check("fold_statistics", *layer, np.zeros((2, 4)), np.full((2, 4), 2.0))
+
+
+@clause("box-targets.mean", "box-targets.error-count", "box-targets.error-labels")
+@pytest.mark.parametrize(("count", "labels"), [(301, [300, 44, 300, 255]), (65536, [65535, 1, 32768, 65535])])
+def test_classes_are_as_many_as_are_counted(subject, profile, count, labels):
+    """Beyond what a byte holds, and the most there may be."""
+    array = np.arange(16, dtype=np.float32).reshape(4, 4)
+    check_statistics(subject, array, np.array(labels), count, profile)
+
+
 GOOD = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0]], np.float32)
 LABELS = np.array([1, 1, 0])
 STATISTICS = np.zeros((2, 4)), np.ones((2, 4))
@@ -161,7 +177,7 @@ def test_labels_of_another_shape_or_type_are_refused(subject, wrong):
 
 
 @clause("box-targets.error-count")
-@pytest.mark.parametrize("value", [0, -1, 2.5, 65537, "2", None, True])
+@pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, 65537, "2", None, True])
 def test_a_class_count_that_is_none_is_refused(subject, value):
     none = np.zeros((0, 4)), np.zeros(0, int)
     subject.check_refused(lambda: subject.call("target_statistics", *none, value), "class_count")

@@ -1,6 +1,7 @@
 """The divergence register is whole, its page is what the command renders, and its effects are what was measured."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,23 @@ def test_every_clause_and_witness_of_an_entry_exists():
         assert set(entry.clauses) <= set(spec.clauses()), entry.id
         assert set(entry.witnesses) <= divergences.witness_ids(), entry.id
         assert entry.witnesses or entry.unwitnessed, entry.id
+
+
+@pytest.mark.parametrize("library", divergences.LIBRARIES)
+def test_every_library_leads_to_the_entries_that_have_a_reading_of_it(library):
+    (line,) = [one for one in PAGE.read_text(encoding="utf-8").splitlines() if one.startswith(f"- **{library}**: [")]
+    linked = re.findall(r"\]\(#([\w-]+)\)", line)
+    entries = {entry.id: entry for entry in divergences.load()}
+    assert linked
+    for id, entry in entries.items():
+        assert (id in linked) == any(divergences.named(library, reading) for reading in entry.readings)
+
+
+def test_a_name_within_another_is_not_that_library():
+    reading = divergences.Reading("torchvision 1b911f8 and py-faster-rcnn", "", "")
+    assert [name for name in ("torch", "torchvision", "fast-rcnn") if divergences.named(name, reading)] == [
+        "torchvision"
+    ]
 
 
 def test_every_measure_belongs_to_an_entry_and_says_what_it_counts():

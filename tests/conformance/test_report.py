@@ -85,7 +85,13 @@ def test_what_stands_against_a_backend_is_said_at_the_end_of_a_run(tmp_path):
     clause = "roi-pool.backward"
     _, [(head, body, foot)] = run_suite(tmp_path, "faulty_backends:WithoutBackward", clauses=(clause,))
     assert foot["verdict"] == "failed"
-    assert f"  {clause}: missing" in summary.closing_lines([(head, body, foot)], tmp_path)
+    assert f"  {clause}: missing: roi_pool_backward" in summary.closing_lines([(head, body, foot)], tmp_path)
+
+
+def test_the_end_of_a_run_says_why_a_clause_failed(tmp_path):
+    _, reports = run_suite(tmp_path, "faulty_backends:LastOfEquals", clauses=("roi-pool.tie",))
+    (line,) = [line for line in summary.closing_lines(reports, tmp_path) if line.startswith("  roi-pool.tie: ")]
+    assert line.startswith("  roi-pool.tie: failed: argmax[0, 0, ")
 
 
 def test_changed_times_leave_the_id_as_it_is(tmp_path, lines):

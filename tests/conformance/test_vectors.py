@@ -16,7 +16,7 @@ from frcnn.conformance.vectors.encoding import NotEncodable, decoded, encoded
 from frcnn.conformance.witnesses import witnesses
 from frcnn.conformance.witnesses.calls import call_witnesses
 
-LARGEST_FILE, LARGEST_SET = 5 * 2**18, 5 * 2**20
+LARGEST_FILE, LARGEST_SET = 2**20, 4 * 2**20
 
 
 @pytest.fixture(scope="module")
