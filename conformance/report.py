@@ -221,8 +221,11 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
         raise OtherSpec(
             f"{path.name} is of spec {head['spec']}, whose clauses this frcnn, of {spec.VERSION}, cannot judge"
         )
-    if unknown := sorted({id for result in body for id in result["clauses"]} - spec.clauses().keys()):
+    asked = {id for result in body for id in result["clauses"]}
+    if unknown := sorted(asked - spec.clauses().keys()):
         raise OtherSpec(f"{path.name} names {unknown[0]}, which is no clause of this frcnn's spec")
+    if not head["clauses"] and (unasked := sorted(spec.clauses().keys() - asked)):
+        raise OtherSpec(f"{path.name} was not asked for {unasked[0]}, which is a clause of this frcnn's spec")
     summed_up = footer(head, body)
     if wrong := [name for name in summed_up if name != "finished" and summed_up[name] != foot[name]]:
         raise Altered(f"{path.name}: its lines do not amount to the {' and the '.join(wrong)} of its footer")

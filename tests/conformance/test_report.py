@@ -188,6 +188,13 @@ def test_a_clause_that_this_spec_has_not_is_another_spec_s(tmp_path, lines):
         reread(tmp_path, [lines[0], *body, foot])
 
 
+def test_a_whole_run_by_a_suite_without_one_of_this_spec_s_clauses_is_another_spec_s(tmp_path, lines):
+    head, *body, _ = lines
+    whole = {**head, "clauses": []}
+    with pytest.raises(report.OtherSpec, match=r"was not asked for average-precision\.area"):
+        reread(tmp_path, [whole, *body, report.footer(whole, body)])
+
+
 def test_a_page_that_was_asked_for_and_is_not_there_stands_against_the_backend(lines):
     head, *body, _ = lines
     absent = [{**one, "outcome": "missing"} for one in body]
