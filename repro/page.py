@@ -35,10 +35,10 @@ How long: after {estimate} iterations the run says what the rest of the training
 hours on {device}, and then {seconds:g} s for each photograph of the test. Ctrl-C writes a checkpoint; the same line
 with `--resume` goes on from there.
 
-What to compare: `full-seed-{seed}/report.md` has the mean AP beside the paper's {mean} (its author's later runs, seeded:
-{low} to {high}), each class's beside its own, what cutting layers by SVD costs beside the paper's {drop} points, and the
-list of what is not as in the paper, which is then one line: the recipe is of profile `{profile}`, and the original code
-is `{original}`.
+What to compare: `full-seed-{seed}/report.md` has the mean AP beside the paper's {mean} (its author's later runs,
+seeded: {low} to {high}), each class's beside its own, what cutting layers by SVD costs beside the paper's {drop}
+points, and the list of what is not as in the paper, which is then one line: the recipe is of profile `{profile}`, and
+the original code is `{original}`.
 A seed says little alone; of reports of several this page is made, the band among them:
 
     frcnn report verify full-seed-{seed}/report.jsonl
