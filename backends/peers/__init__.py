@@ -37,9 +37,14 @@ class ForInference:
         for name, array in (("features", features), ("rois", rois)):
             if array.dtype.name in ("float16", "bfloat16", "float64"):
                 raise Missing(f"{name} of {array.dtype}")
-        size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-        return self.pooled(features, rois, size, spatial_scale), None
+        size = (output_size, output_size) if isinstance(output_size, (int, np.integer)) else tuple(output_size)
+        return self.pooled(features, rois, tuple(map(_of_python, size)), _of_python(spatial_scale)), None
 
     def pooled(self, features, rois, size, spatial_scale):
         """The runtime's output for size (P_h, P_w). Whatever it raises is a ValueError, in its words."""
         raise NotImplementedError
+
+
+def _of_python(number):
+    """NumPy's numbers as Python's, which is what the runtimes' own calls are written with."""
+    return number.item() if isinstance(number, np.generic) else number

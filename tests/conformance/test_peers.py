@@ -17,6 +17,7 @@ class Runtime(ForInference):
 
     def pooled(self, features, rois, size, spatial_scale):
         self.asked = rois.dtype, size
+        self.numbers = [type(number) for number in (*size, spatial_scale)]
         return reference.roi_pool(features, rois, size, spatial_scale)[0]
 
 
@@ -31,6 +32,13 @@ def test_rois_of_a_half_type_are_widened_and_a_side_stands_for_two(dtype_name):
     runtime = Runtime()
     runtime.roi_pool(FEATURES, ROIS.astype(DTYPES[dtype_name]), 2, with_argmax=False)
     assert runtime.asked == (np.float32, (2, 2))
+
+
+@pytest.mark.parametrize("size", [np.int64(2), (np.int32(2), 2), np.array([2, 2])], ids=str)
+def test_a_runtime_is_asked_in_python_s_numbers(size):
+    runtime = Runtime()
+    runtime.roi_pool(FEATURES, ROIS, size, np.float32(0.5), with_argmax=False)
+    assert runtime.numbers == [int, int, float]
 
 
 @pytest.mark.parametrize(
