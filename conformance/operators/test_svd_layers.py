@@ -58,6 +58,15 @@ def test_the_product_is_as_near_as_a_matrix_of_its_rank_can_be(subject, dtype, d
     check_layers(subject, weights, t, svd.singular_values(weights))
 
 
+@clause("svd-layers.bound", "svd-layers.best")
+@pytest.mark.parametrize(("dtype_name", "small"), [("float32", 2.0**-14), ("float64", 2.0**-28)])
+@pytest.mark.parametrize("t", [1, 2, 3])
+def test_a_small_singular_value_beside_a_large_one_is_not_lost(subject, dtype_name, small, t):
+    """Its square, an eigenvalue of W W^T, is below the roundoff of the large one's."""
+    weights = np.outer(H[0], H[0]) + small * np.outer(H[1], H[1])
+    check_layers(subject, weights.astype(DTYPES[dtype_name]), t, np.array([1, small, 0, 0]))
+
+
 @clause("svd-layers.repeated", "svd-layers.best", "svd-layers.first", "svd-layers.second", "svd-layers.deficient")
 @given(case=known(), dtype=types, data=st.data())
 def test_known_singular_values_equal_ones_and_zeros_among_them(subject, dtype, case, data):
