@@ -132,16 +132,16 @@ _PREAMBLE = (
 _LONGEST_LITERAL = 4096
 
 
-class _TooLong(Exception):
-    """An array has more numbers than anyone pastes."""
+class _Unwritable(Exception):
+    """An argument that nobody could paste; says why."""
 
 
 def written(case, backend_name):
     """A call for a person, and the lines that make it again on the named backend and on the reference."""
     try:
         return f"{case!r}\nTo repeat it:\n\n{case.reproducer(backend_name)}"
-    except _TooLong as error:
-        return f"{case!r}\nNo lines repeat it, since {error} is too long to print; the test makes the call again."
+    except _Unwritable as error:
+        return f"{case!r}\nNo lines repeat it, since {error}; the test makes the call again."
 
 
 def literal(value):
@@ -149,10 +149,12 @@ def literal(value):
     if type(value) in (tuple, list):
         inner = "".join(f"{literal(one)}, " for one in value)
         return f"({inner})" if type(value) is tuple else f"[{inner}]"
+    if isinstance(value, np.random.Generator):
+        raise _Unwritable("the generator has moved on")
     if not isinstance(value, np.ndarray):
         return repr(value)
     if value.size > _LONGEST_LITERAL:
-        raise _TooLong(_shape_of(value))
+        raise _Unwritable(f"{_shape_of(value)} is too long to print")
     if not value.flags.c_contiguous:
         plain = literal(np.ascontiguousarray(value))
         if value.flags.f_contiguous:

@@ -49,7 +49,7 @@ class Run:
     no_photographs_because: str
     results: str
     examination: bool = False
-    """Whether a mutant is examined: nothing by chance, and no time spent on the smallest failing call."""
+    """Whether a mutant is examined: no time is spent on the smallest failing call."""
     call_limit: float | None = None
     """Seconds after which a call that has not ended ends its process."""
 
@@ -82,7 +82,7 @@ def pytest_configure(config):
     settings.register_profile(
         "frcnn",
         max_examples=config.frcnn_run.examples,
-        derandomize=config.frcnn_run.effort == "certify" or config.frcnn_run.examination,
+        derandomize=config.frcnn_run.effort == "certify",
         deadline=None,
         database=None,
         print_blob=True,
@@ -179,6 +179,7 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     errors = [] if call.excinfo is None else single_errors(call.excinfo.value)
+    errors.sort(key=lambda error: isinstance(error, backends.Missing))  # what failed tells more than what lacks
     report = yield
     found = {
         "outcome": report.outcome,

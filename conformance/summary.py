@@ -166,9 +166,12 @@ def _examined(head, body):
     if reason := head["mutants"].get("reason"):
         return [f"No kill matrix: {reason}"]
     matrix = head["mutants"]["matrix"]
-    killed = sum(row["outcome"] == "killed" for row in matrix)
+    killed = [row for row in matrix if row["outcome"] == "killed"]
+    drawn = [row["draws"] for row in killed if row.get("draws", 1) > 1]
+    by_drawing = f", {len(drawn)} of them by drawn examples alone, in each of {max(drawn)} draws" if drawn else ""
     return [
-        f"Of {len(matrix)} mutants, each the reference with one fault, this suite fails {killed} by the clause violated"
+        f"Of {len(matrix)} mutants, each the reference with one fault, this suite fails {len(killed)} by the clause "
+        f"violated{by_drawing}"
     ]
 
 

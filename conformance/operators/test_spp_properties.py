@@ -111,12 +111,14 @@ def test_what_roi_pooling_refuses_is_refused(subject, names, features, rois, opt
 @clause("spp-pool.error-gradient")
 @pytest.mark.parametrize(
     "wrong",
-    [np.ones((2, 1, 4)), np.ones((2, 5)), np.ones((1, 1, 5)), np.ones((2, 2, 5)), np.ones((2, 1, 5), np.float64)],
-    ids=lambda array: str(array.shape),
+    [
+        *(np.ones(shape, np.float32) for shape in ((2, 1, 4), (2, 5), (1, 1, 5), (2, 2, 5))),
+        np.ones((2, 1, 5), np.float64),
+    ],
+    ids=lambda array: f"{array.dtype}{list(array.shape)}",
 )
 def test_a_gradient_of_another_shape_or_type_is_refused(subject, profile, wrong):
-    kind = np.float64 if wrong.shape == (2, 1, 5) else np.float32
-    arguments = wrong.astype(kind), GOOD, ROI, (1, 2)
+    arguments = wrong, GOOD, ROI, (1, 2)
     subject.check_refused(lambda: subject.call("spp_pool_backward", *arguments, profile=profile), "grad_output", "grad")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from faulty_backends import Right, WithoutClipping
 
-from frcnn.conformance.cases import Pooling, channels_last, literal
+from frcnn.conformance.cases import Call, Pooling, channels_last, literal, written
 from frcnn.conformance.subject import Nonconforming, Subject
 
 
@@ -19,6 +19,11 @@ def test_an_array_with_its_channels_last_in_memory_is_written_so():
 def test_an_array_in_the_usual_order_is_written_plainly():
     array = np.float32([[1.5, np.nan]])
     assert literal(array) == "np.array([[1.5, nan]], 'float32').reshape((1, 2))"
+
+
+def test_a_call_that_draws_from_a_generator_says_that_no_lines_repeat_it():
+    said = written(Call("draw_normals", ((2, 3), np.random.default_rng(3)), {}), "right")
+    assert said.endswith("No lines repeat it, since the generator has moved on; the test makes the call again.")
 
 
 class WrongForMany(Right):

@@ -43,6 +43,34 @@ def test_a_mutant_that_merely_breaks_is_no_kill(monkeypatch):
     assert (row["outcome"], row["errors"]) == ("broken", ["NameError"])
 
 
+def draws(monkeypatch, *killers, drawing):
+    """The row of a mutant that in the first draw these tests kill, in the second those, and so on."""
+    found = iter(killers)
+
+    def examined(mutant, files, seed):
+        return [{"test": test, "outcome": "failed", "errors": ["Nonconforming"]} for test in next(found)], drawing
+
+    monkeypatch.setattr(examination, "_examined", examined)
+    return examination.attempt(LOWEST_FIRST, FILES)
+
+
+def test_what_a_test_finds_that_draws_nothing_is_asked_once(monkeypatch):
+    row = draws(monkeypatch, ["witness", "property"], drawing={"property"})
+    assert (row["outcome"], row["draws"], row["killed_by"]) == ("killed", 1, ["property", "witness"])
+
+
+def test_what_drawn_examples_alone_find_must_be_found_in_each_draw(monkeypatch):
+    row = draws(monkeypatch, ["one"], ["another"], ["one", "another"], drawing={"one", "another"})
+    assert (row["outcome"], row["draws"]) == ("killed", 3)
+    row = draws(monkeypatch, ["one"], [], drawing={"one", "another"})
+    assert (row["outcome"], row["draws"], row["killed_by"]) == ("survived", 2, [])
+
+
+def test_a_mutant_that_drawn_examples_alone_kill_is_drawn_for_with_several_seeds():
+    row = examination.attempt(mutants()["smooth-l1-always-float32"], ["test_loss_properties.py"])
+    assert (row["outcome"], row["draws"]) == ("killed", 3)
+
+
 def test_a_mutant_whose_text_is_not_there_is_stale():
     with pytest.raises(StaleMutant, match=r"stands 0 times in nms\.py"):
         shelf.mutated_reference(dataclasses.replace(LOWEST_FIRST, find="np.argsort(of something else"))
@@ -91,6 +119,10 @@ def test_the_kill_matrix_that_is_shipped_is_of_this_suite_and_has_no_survivor():
 def test_every_report_holds_the_kill_matrix_or_says_why_not(tmp_path, monkeypatch):
     _, reports = run_suite(tmp_path / "with", "reference", clauses=("nms-greedy.order",))
     assert reports[0][0]["mutants"] == examination.shipped()
+    assert (
+        f"by drawn examples alone, in each of {len(examination.SEEDS)} draws"
+        in (tmp_path / "with/index.md").read_text()
+    )
     monkeypatch.setattr(report, "suite_digest", lambda: "0" * 64)
     _, reports = run_suite(tmp_path / "without", "reference", clauses=("nms-greedy.order",))
     assert "frcnn conformance --mutants" in reports[0][0]["mutants"]["reason"]
