@@ -200,6 +200,12 @@ absl::Status Allocate(OpKernelContext* context, int index, const TensorShape& sh
   return context->allocate_output(index, shape, output);
 }
 
+// The same, written over an input of this shape that nobody else holds, where there is one.
+absl::Status AllocateOver(OpKernelContext* context, int input, int index, const TensorShape& shape, Tensor** output) {
+  if (context->forward_input_to_output_with_shape(input, index, shape, output)) return absl::OkStatus();
+  return Allocate(context, index, shape, output);
+}
+
 // Units of work over TensorFlow's threads, of which the caller is one; cycles: of all units together, about.
 //
 // Whoever is free takes the next piece. The caller begins at once, so a helper that wakes late costs little, and one
@@ -503,8 +509,8 @@ class SgdStepOp : public Kernel {
       numbers[i] = number.scalar<Element>()();
     }
     Tensor *new_weights, *new_velocity;
-    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, weights.shape(), &new_weights));
-    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({2}, 1, weights.shape(), &new_velocity));
+    OP_REQUIRES_OK(context, AllocateOver(context, 0, 0, weights.shape(), &new_weights));
+    OP_REQUIRES_OK(context, AllocateOver(context, 2, 1, weights.shape(), &new_velocity));
     Share(context, weights.NumElements(), 4.0 * weights.NumElements(), [&](int64_t begin, int64_t end) {
       frcnn::sgd_step(weights.flat<Element>().data(), gradients.flat<Element>().data(),
                       velocity.flat<Element>().data(), numbers[0], numbers[1], numbers[2],
