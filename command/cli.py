@@ -14,6 +14,7 @@ from frcnn.bench_commands import bench as bench_commands
 from frcnn.data_commands import data as data_commands
 from frcnn.extras import needs
 from frcnn.late_help import LateHelp
+from frcnn.number_range import NumberRange
 from frcnn.page_help import link, put
 from frcnn.proposal_commands import proposals as proposal_commands
 from frcnn.report_commands import report as report_commands
@@ -23,6 +24,13 @@ from frcnn.test_commands import test as test_command
 from frcnn.train_commands import train as train_command
 
 _FILE = click.Path(path_type=Path)
+
+
+def _given(names) -> list[str]:
+    """Those of the running command's options, by their parameters' names, that are on its command line, as written."""
+    context, on_the_line = click.get_current_context(), click.core.ParameterSource.COMMANDLINE
+    parameters = [parameter for parameter in context.command.params if parameter.name in names]
+    return [one.opts[0] for one in parameters if context.get_parameter_source(one.name) is on_the_line]
 
 
 def _efforts() -> str:
@@ -79,7 +87,7 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(min=0), help="Hypothesis's seed, as a report names it.")
 @click.option(
     "--call-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(0, 10**6, min_open=True),
     metavar="SECONDS",
     default=300,
     show_default=True,
@@ -98,10 +106,13 @@ def conformance(backends, mutants, **options) -> None:
     from frcnn.conformance.photographs import RealDataError
     from frcnn.conformance.run import DEFAULT_BACKENDS, Request, SuiteEnded, UnknownClause, run, run_mutants
 
-    if mutants and backends:
-        raise click.UsageError("--mutants examines the suite, by backends of its own: leave --backend out")
-    if options["seed"] is not None and (mutants or options["effort"] == "certify"):
-        raise click.UsageError("nothing is drawn by chance with --mutants and --profile certify: leave --seed out")
+    if mutants:
+        unused = _given({"backends", *options} - {"mutants", "clauses", "out"})
+        if unused:
+            raise click.UsageError(f"--mutants examines the suite, by backends of its own: leave {unused[0]} out")
+    if options["seed"] is not None and options["effort"] == "certify":
+        raise click.UsageError("nothing is drawn by chance with --profile certify: leave --seed out")
+    options["clauses"] = tuple(dict.fromkeys(options["clauses"]))
     photographs = {"--voc-root": options["voc_root"], "--weights": options["weights"]}
     if (options["proposals"] or any(photographs.values())) and not all(photographs.values()):
         lacking = next(option for option, given in photographs.items() if not given)
@@ -192,6 +203,8 @@ def divergences(measure, voc_root, proposals, images, effects, into) -> None:
     effects = effects or register.EFFECTS
     if measure and voc_root is None:
         raise click.UsageError("--measure needs --voc-root, a VOCdevkit folder")
+    if not measure and (unused := _given({"voc_root", "proposals", "images"})):
+        raise click.UsageError(f"{unused[0]} says what to measure on: give --measure, or leave it out")
     try:
         if measure:
             found = register.measured(voc_root, proposals, images, partial(click.echo, err=True))

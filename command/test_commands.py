@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from frcnn.extras import needs
+from frcnn.number_range import NumberRange
 from frcnn.repro_help import let_threads_sleep, twice, with_bad, with_proposals, with_svd
 
 _FILE = click.Path(path_type=Path)
@@ -18,16 +18,6 @@ _BACKEND = click.option(
 _DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What the network runs on."
 )
-
-
-class _Score(click.FloatRange):
-    """A number within the range, which click takes NaN to be, as it is neither below nor above."""
-
-    def convert(self, value, param, ctx):
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is no number from {self.min} to {self.max}.", param, ctx)
-        return number
 
 
 @click.command()
@@ -101,7 +91,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
 @click.option("--checkpoint", type=_FILE, required=True, help="Of `frcnn train`.")
 @_BACKEND
 @_DEVICE
-@click.option("--least", type=_Score(0, 1), default=0.5, show_default=True, help="The lowest score shown.")
+@click.option("--least", type=NumberRange(0, 1), default=0.5, show_default=True, help="The lowest score shown.")
 @click.option("--out", type=_FILE, default=Path("detections"), show_default=True, help="Folder for the pictures.")
 @needs("repro")
 def detect(images, checkpoint, backend, device, least, out) -> None:

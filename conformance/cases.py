@@ -36,8 +36,8 @@ class Pooling:
         """The same call with some arguments changed."""
         return replace(self, **changes)
 
-    def reproducer(self, backend_name):
-        """Lines of Python that make this call again on the named backend and on the reference."""
+    def reproducer(self, loading):
+        """Lines of Python that make this call again on a backend, loaded by this call, and on the reference."""
         options = f"profile={self.profile!r}, validate={self.validate}, with_argmax={self.with_argmax}"
         return "\n".join(
             (
@@ -45,7 +45,7 @@ class Pooling:
                 f"features = {literal(self.features)}",
                 f"rois = {literal(self.rois)}",
                 f"call = (features, rois, {self.output_size}, {self.spatial_scale!r})",
-                f"print(repr(load({backend_name!r}).roi_pool(*call, {options})))",
+                f"print(repr({loading}.roi_pool(*call, {options})))",
                 f"print(repr(load('reference').roi_pool(*call, {options})))",
             )
         )
@@ -74,8 +74,8 @@ class Unpooling:
         """The same call with some arguments changed."""
         return replace(self, **changes)
 
-    def reproducer(self, backend_name):
-        """Lines of Python that make this call again on the named backend and on the reference."""
+    def reproducer(self, loading):
+        """Lines of Python that make this call again on a backend, loaded by this call, and on the reference."""
         options = f"profile={self.profile!r}"
         if self.deterministic is not None:
             options += f", deterministic={self.deterministic}"
@@ -86,7 +86,7 @@ class Unpooling:
                 f"argmax = {literal(self.argmax)}",
                 f"rois = {literal(self.rois)}",
                 f"call = (grad_output, argmax, rois, {self.features_shape}, {self.spatial_scale!r})",
-                f"print(repr(load({backend_name!r}).roi_pool_backward(*call, {options})))",
+                f"print(repr({loading}.roi_pool_backward(*call, {options})))",
                 f"print(repr(load('reference').roi_pool_backward(*call, {options})))",
             )
         )
@@ -105,8 +105,8 @@ class Call:
         said += [f"{name}={_shape_of(value)}" for name, value in self.options.items()]
         return f"{self.operator}({', '.join(said)})"
 
-    def reproducer(self, backend_name):
-        """Lines of Python that make this call again on the named backend and on the reference."""
+    def reproducer(self, loading):
+        """Lines of Python that make this call again on a backend, loaded by this call, and on the reference."""
         options = ", ".join(f"{name!r}: {literal(value)}" for name, value in self.options.items())
         return "\n".join(
             (
@@ -114,7 +114,7 @@ class Call:
                 "import frcnn.reference",
                 f"arguments = {literal(self.arguments)}",
                 f"options = {{{options}}}",
-                f"print(repr(load({backend_name!r}).{self.operator}(*arguments, **options)))",
+                f"print(repr({loading}.{self.operator}(*arguments, **options)))",
                 f"print(repr(frcnn.reference.{self.operator}(*arguments, **options)))",
             )
         )
@@ -136,10 +136,10 @@ class _Unwritable(Exception):
     """An argument that nobody could paste; says why."""
 
 
-def written(case, backend_name):
-    """A call for a person, and the lines that make it again on the named backend and on the reference."""
+def written(case, loading):
+    """A call for a person, and the lines that make it again on a backend, loaded so, and on the reference."""
     try:
-        return f"{case!r}\nTo repeat it:\n\n{case.reproducer(backend_name)}"
+        return f"{case!r}\nTo repeat it:\n\n{case.reproducer(loading)}"
     except _Unwritable as error:
         return f"{case!r}\nNo lines repeat it, since {error}; the test makes the call again."
 

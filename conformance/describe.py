@@ -22,7 +22,11 @@ def describe(name: str, device: str) -> dict:
     Raises backends.UnknownBackend or backends.UnavailableBackend with the backend's own sentence.
     """
     child = subprocess.run(
-        [sys.executable, "-m", __name__, name, device], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [sys.executable, "-m", __name__, name, device],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",  # what a backend prints may be in any encoding
     )
     try:
         said = [line.removeprefix(_MARK) for line in child.stdout.splitlines() if line.startswith(_MARK)]

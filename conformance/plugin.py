@@ -28,6 +28,9 @@ from frcnn.reference.arguments import PROFILES
 LONGEST_REASON = 100_000
 BEGINNING = 2_000
 
+# Variables by which pytest is told, in any project, what else to do.
+PYTEST_S = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+
 OPERATORS = Path(__file__).parent / "operators"
 
 # Drawn for each property. Each costs Triton's interpreter a hundred times what it costs a kernel, so it gets fewer, and
@@ -133,24 +136,32 @@ def clauses_of(item) -> list[str]:
 
 def described(item) -> dict:
     """What is known of a test before it runs."""
-    callspec = getattr(item, "callspec", None)
     return {
         "test": item.nodeid,
         "group": item.path.stem.removeprefix("test_").replace("_", " "),
         "clauses": clauses_of(item),
-        "profile": callspec.params.get("profile") if callspec else None,
+        "profile": _profile_of(item),
     }
+
+
+def _profile_of(item):
+    """The profile under which a test asks, as a parameter of its own or in its call's options; None without."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    call = given.get("witness") or given.get("refusal")
+    profile = given.get("profile") or getattr(call, "options", {}).get("profile")
+    return profile if isinstance(profile, str) and profile in PROFILES else None
 
 
 @pytest.fixture(scope="session")
 def subject(request):
     run = request.config.frcnn_run
     backend = backends.load(run.backend, run.device)
+    loading = f"load({run.backend!r})" if run.device == "cpu" else f"load({run.backend!r}, {run.device!r})"
     if run.call_limit is None:
-        yield Subject(backend, run.backend)
+        yield Subject(backend, loading)
         return
     with _last_words(run, request.config.workerinput["workerid"]).open("w") as file:
-        yield Subject(backend, run.backend, partial(limited, run.call_limit, file))
+        yield Subject(backend, loading, partial(limited, run.call_limit, file))
 
 
 @contextmanager
@@ -206,14 +217,21 @@ def pytest_runtest_makereport(item, call):
                 "skipped",
                 (str(item.path), 0, found["reason"]),
             )
+    if (shown := str(report.longrepr)) != _writable(shown):
+        report.longrepr = _writable(shown)
     report.user_properties.append(("frcnn", found))
     return report
+
+
+def _writable(text):
+    """The text as a file can hold it: a lone surrogate is written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _said(error, most):
     """Its sentence; its kind too where it is no word of ours, and may have no other."""
     ours = isinstance(error, (Nonconforming, backends.Missing, pytest.skip.Exception))
-    text = str(error) if ours else f"{type(error).__name__}: {error}"
+    text = _writable(str(error) if ours else f"{type(error).__name__}: {error}")
     return text if len(text) <= most else f"{text[:BEGINNING]}...\n(of {len(text)} characters)"
 
 

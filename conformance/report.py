@@ -111,9 +111,10 @@ def footer(head, body) -> dict:
 def clause_outcomes(body) -> dict[str, str]:
     """The outcome of every clause that a test names: the worst of its tests, `passed` only where one did pass.
 
-    A test that is missing under profile caffe-2015, in a half type, or for want of any gradient, counts only where the
-    clause has no other: a backend without that profile does not lack the clauses, one without the types lacks the
-    clauses on them alone, one without a gradient those on it. Where no argmax was given, that clause was not asked.
+    A test that is missing under profile caffe-2015, in a half type, for want of any gradient, or of what a clause asks
+    that is optional, counts only where the clause has no other: a backend without that profile does not lack the
+    clauses, one without the types lacks the clauses on them alone, one without a gradient those on it, one without an
+    option the optional clause. Where no argmax was given, that clause was not asked.
     """
     gradient = any(r["outcome"] not in ("missing", "skipped") for r in body if GRADIENT in r["clauses"])
     outcomes: dict[str, set[str]] = {}
@@ -123,7 +124,11 @@ def clause_outcomes(body) -> dict[str, str]:
             outcome = result["outcome"]
             in_half_types = clause not in HALF_TYPES and not HALF_TYPES.isdisjoint(result["clauses"])
             no_gradient = lacks == "roi_pool_backward" and not gradient
-            if outcome == "missing" and (in_half_types or no_gradient or result["profile"] == "caffe-2015"):
+            no_option = not spec.clauses()[clause].optional and any(
+                spec.clauses()[other].optional for other in result["clauses"]
+            )
+            in_caffe = result["profile"] == "caffe-2015"
+            if outcome == "missing" and (in_half_types or no_gradient or no_option or in_caffe):
                 outcome = "excused"
             if lacks == ARGMAX and clause == "roi-pool.argmax":
                 outcome = "missing"
@@ -156,15 +161,16 @@ def conforms(head, body) -> bool:
 def objections(head, body) -> dict[str, str]:
     """The clauses that stand against conforming, with their outcomes: failed or crashed, or required and not passed.
 
-    Required is every clause that was asked for, by its id or, without ids, of the pages of which the backend has
-    anything. Optional clauses and the profile caffe-2015 may be missing, but nothing that is there may fail.
+    Required is every clause that was asked for by its id; without ids, every clause that is not optional of the pages
+    of which the backend has anything. What else is missing does not matter, nor does the profile caffe-2015, but
+    nothing that is there may fail.
     """
     found = {clause: o for clause, o in clause_outcomes(body).items() if o in ("failed", "crashed")}
     outcomes = clause_outcomes([result for result in body if result["profile"] != "caffe-2015"])
     absent = () if head["clauses"] else lacking(body)
     for clause in spec.clauses().values():
-        asked = not head["clauses"] or clause.id in head["clauses"]
-        if asked and not clause.optional and clause.page not in absent and outcomes.get(clause.id) != "passed":
+        required = clause.id in head["clauses"] if head["clauses"] else not clause.optional
+        if required and clause.page not in absent and outcomes.get(clause.id) != "passed":
             found.setdefault(clause.id, outcomes.get(clause.id, "missing"))
     return found
 
@@ -196,7 +202,7 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
     for number, text in enumerate(texts, 1):
         try:
             lines.append(json.loads(text))
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise Malformed(f"{path.name}:{number}: {'an empty line' if not text.strip() else error}") from error
     if not all(isinstance(line, dict) for line in lines):
         raise Malformed(f"{path.name}: each line must be an object")
@@ -211,6 +217,8 @@ def read(path: Path) -> tuple[dict, list[dict], dict]:
         if fault := best_match(kinds[line["kind"]].iter_errors(line)):
             raise Malformed(f"{path.name}:{number}: {fault.json_path}: {fault.message[:200]}")
     head, *body, foot = lines
+    if not all(line["kind"] == "result" for line in body):
+        raise Malformed(f"{path.name} has a header or a footer among its results: is it more than one report?")
     if len({r["test"] for r in body}) != len(body) or len(body) != head["planned"]:
         raise Incomplete(f"{path.name} has {len(body)} results for {head['planned']} planned tests")
     if not is_release(head["backend"]["version"]):

@@ -21,7 +21,7 @@ from frcnn.backends import UnavailableBackend
 from frcnn.conformance import photographs, report, summary
 from frcnn.conformance.describe import describe
 from frcnn.conformance.mutants import examination
-from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, Run, arguments
+from frcnn.conformance.plugin import EXAMPLES, EXAMPLES_INTERPRETED, PYTEST_S, Run, arguments
 from frcnn.machine import processors
 
 DEFAULT_BACKENDS = {"cpu": ("reference", "torch", "torch-triton", "tf"), "cuda": ("torch", "torch-triton")}
@@ -152,7 +152,7 @@ def _plan(request, maps):
     with tempfile.TemporaryDirectory() as folder:
         plan_file = Path(folder) / "plan.json"
         command = [*pytest_command(asked, seed=None), "--collect-only", f"--frcnn-plan={plan_file}"]
-        planned = subprocess.run(command, capture_output=True, text=True)
+        planned = subprocess.run(command, capture_output=True, text=True, env=surroundings())
         if not plan_file.exists():
             raise RuntimeError(f"the suite could not be collected:\n{planned.stdout}{planned.stderr}")
         return json.loads(plan_file.read_text())
@@ -166,10 +166,8 @@ def _hold(asked, plan, described, seed, out, console):
         workers = min(processors(), 8)
         with (out / f"{file_name(described['name'])}.log").open("w") as log:
             distribution = ("-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "1000")
-            # Every worker's threads wait asleep: spinning, they would take the processors that the others need.
-            surroundings = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
             child = subprocess.Popen(
-                [*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings
+                [*command, *distribution], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings()
             )
             _watch(child, Path(asked.results), len(plan), described, console)
         if child.returncode not in (0, 1):  # pytest's for a suite that ran to its end
@@ -179,6 +177,16 @@ def _hold(asked, plan, described, seed, out, console):
         results = Path(asked.results)
         lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     return lines
+
+
+def surroundings() -> dict[str, str]:
+    """The environment in which the suite runs.
+
+    Every worker's threads wait asleep: spinning, they would take the processors that the others need. What a person
+    has pytest do in other projects, such as leaving tests out, is not done here.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in PYTEST_S}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept}
 
 
 def pytest_command(asked, seed):

@@ -8,6 +8,7 @@ neither what is compared nor what the lines say.
 import re
 import unittest
 from contextlib import nullcontext, suppress
+from functools import cached_property
 
 import numpy as np
 
@@ -38,14 +39,14 @@ class Subject:
     The reference itself is held to the naive second formulation, every other backend to the reference.
     """
 
-    def __init__(self, backend, loaded_as=None, during_call=nullcontext):
-        """loaded_as: what `backends.load` was asked for, for the lines that repeat a failure.
+    def __init__(self, backend, loading=None, during_call=nullcontext):
+        """loading: the call of `backends.load` that gave the backend, for the lines that repeat a failure.
 
         during_call() is entered for each call and left after it.
         """
         self.backend = backend
         self.during_call = during_call
-        self.loaded_as = loaded_as or backend.name
+        self.loading = loading or f"load({backend.name!r})"
         self.is_reference = backend.executed == "numpy" and backend.name == "reference"
         self.begin()
 
@@ -115,7 +116,8 @@ class Subject:
             with self.during_call():
                 answer = method(*handed, **handed_options)
         except Missing:
-            self.facts["lacks"] = operator
+            if operator != "roi_pool_backward" or not self._has_a_gradient:
+                self.facts["lacks"] = operator
             raise
         except (Exception, SystemExit) as error:
             self.examples += 1
@@ -129,6 +131,21 @@ class Subject:
         if any(original.tobytes() != copy.tobytes() for original, copy in copies.values()):
             self._fail("the call changed an array that it was given", None, case)
         return answer
+
+    @cached_property
+    def _has_a_gradient(self):
+        """Whether the backend takes any gradient back, be it in one mode alone."""
+        one = np.zeros((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, 1), np.int64), np.zeros((1, 5), np.float32)
+        for options in ({}, {"deterministic": False}):
+            try:
+                with self.during_call():
+                    self.backend.roi_pool_backward(*one, (1, 1, 1, 1), 1.0, profile="exact", **options)
+            except Missing:
+                continue
+            except Exception:  # one that fails is there
+                pass
+            return True
+        return False
 
     def expected(self, case):
         """What the spec says of a Pooling: (output, argmax), the latter whether or not it is asked for."""
@@ -313,7 +330,7 @@ class Subject:
         if got is not None:
             message += f", got {got.dtype} {got.shape}"
         kind = Nonconforming if cause is None or isinstance(cause, (ValueError, TypeError)) else Broken
-        raise kind(message if case is None else f"{message}\n{written(case, self.loaded_as)}\n") from cause
+        raise kind(message if case is None else f"{message}\n{written(case, self.loading)}\n") from cause
 
 
 def _names(message, name):

@@ -54,7 +54,9 @@ def verdicts(reports) -> str:
         for head, body, foot in reports
     ]
     said = [line for sentences in (_made, _examined, _facts, _lacks) for line in _of_each(reports, sentences)]
-    return "\n".join([tabulate(rows, headers="keys", tablefmt="github"), "", *(f"- {line}" for line in said)])
+    as_written = [list(rows[0]).index(column) for column in ("backend", "version")] if rows else []  # 1.10 is not 1.1
+    table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=as_written)
+    return "\n".join([table, "", *(f"- {line}" for line in said)])
 
 
 def replaced(page, text) -> str:

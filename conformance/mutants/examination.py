@@ -14,6 +14,7 @@ import importlib.resources
 import io
 import json
 import multiprocessing
+import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -26,7 +27,7 @@ from tabulate import tabulate
 
 from frcnn.conformance import report
 from frcnn.conformance.mutants import Mutant, mutants
-from frcnn.conformance.plugin import EXAMPLES, Run, arguments
+from frcnn.conformance.plugin import EXAMPLES, PYTEST_S, Run, arguments
 from frcnn.conformance.subject import Nonconforming
 from frcnn.machine import processors
 
@@ -48,7 +49,7 @@ def examine(clauses: tuple[str, ...], plan: list[dict], out: Path, console: Cons
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # A fresh interpreter each: nothing that pytest or Hypothesis keeps in this one may reach the mutants' tests.
     with (
-        ProcessPoolExecutor(processors(), mp_context=multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(processors(), multiprocessing.get_context("spawn"), _leave_out_what_pytest_is_told) as pool,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("mutants", total=len(asked))
@@ -66,6 +67,11 @@ def examine(clauses: tuple[str, ...], plan: list[dict], out: Path, console: Cons
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"kill matrix: {out / report.KILLS}", markup=False, highlight=False, soft_wrap=True)
     return bool(rows) and all(row["outcome"] == "killed" for row in rows)
+
+
+def _leave_out_what_pytest_is_told():
+    for name in PYTEST_S:
+        os.environ.pop(name, None)
 
 
 def attempt(mutant: Mutant, files: list[str]) -> dict:

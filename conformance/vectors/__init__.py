@@ -18,7 +18,7 @@ import numpy as np
 from frcnn import backends, reference, spec
 from frcnn.conformance.cases import Call, pattern
 from frcnn.conformance.plugin import Run
-from frcnn.conformance.run import pytest_command
+from frcnn.conformance.run import pytest_command, surroundings
 from frcnn.conformance.subject import Nonconforming, Subject
 from frcnn.conformance.vectors.encoding import decoded, decoded_array, encoded, encoded_array
 from frcnn.reference.arguments import PROFILES
@@ -142,7 +142,8 @@ def _recorded():
         cases = Path(scratch) / "cases.json"
         asked = Run("reference", "cpu", "quick", EXAMPLES, (), (), "no photographs", str(Path(scratch) / "results"))
         recorder = ("-p", "frcnn.conformance.vectors.recorder", "--frcnn-vectors", str(cases))
-        ran = subprocess.run([*pytest_command(asked, SEED), *recorder], cwd=scratch, capture_output=True, text=True)
+        command = [*pytest_command(asked, SEED), *recorder]
+        ran = subprocess.run(command, cwd=scratch, capture_output=True, text=True, env=surroundings())
         if ran.returncode != 0:
             raise RuntimeError(f"the reference must pass the suite before it is written down:\n{ran.stdout[-3000:]}")
         return json.loads(cases.read_text(encoding="utf-8"))

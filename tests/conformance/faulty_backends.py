@@ -253,3 +253,62 @@ class Aborts(ReferenceBackend):
 
     def roi_pool(self, *arguments, **options):
         os.abort()
+
+
+class WithoutCaffe2015(ReferenceBackend):
+    """Has the profile exact alone, of every operator."""
+
+    name = "without-caffe-2015"
+
+    def __init__(self, device="cpu"):
+        super().__init__(device)
+        for operator in self.operators.__all__:
+            setattr(self, operator, self._in_exact_alone(getattr(self, operator)))
+
+    @staticmethod
+    def _in_exact_alone(operator):
+        def called(*arguments, **options):
+            if options.get("profile") == "caffe-2015" or "caffe-2015" in [
+                one for one in arguments if isinstance(one, str)
+            ]:
+                raise Missing("profile caffe-2015")
+            return operator(*arguments, **options)
+
+        return called
+
+
+class WithoutUnchecked(ReferenceBackend):
+    name = "without-unchecked"
+
+    def roi_pool(self, *arguments, validate=True, **options):
+        if not validate:
+            raise Missing("validate=False")
+        return super().roi_pool(*arguments, **options)
+
+
+class WrongOnCuda(Right):
+    """Keeps boxes in the wrong order, on CUDA alone."""
+
+    name = "wrong-on-cuda"
+    executed = "cuda"
+
+    def __init__(self, device):
+        super().__init__()
+        self.device = device
+
+    def nms(self, *arguments, **options):
+        kept = super().__getattr__("nms")(*arguments, **options)
+        return kept[::-1] if self.device == "cuda" else kept
+
+
+class SaysWhatIsNoText(Right):
+    """Prints a byte that is no UTF-8 when it is loaded, and fails with a character that no file holds."""
+
+    name = "says-what-is-no-text"
+
+    def __init__(self, device="cpu"):
+        super().__init__(device)
+        os.write(1, b"d\xe9marrage\n")
+
+    def nms(self, *arguments, **options):
+        raise RuntimeError("cannot open \udcff")

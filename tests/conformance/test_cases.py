@@ -22,7 +22,7 @@ def test_an_array_in_the_usual_order_is_written_plainly():
 
 
 def test_a_call_that_draws_from_a_generator_says_that_no_lines_repeat_it():
-    said = written(Call("draw_normals", ((2, 3), np.random.default_rng(3)), {}), "right")
+    said = written(Call("draw_normals", ((2, 3), np.random.default_rng(3)), {}), "load('right')")
     assert said.endswith("No lines repeat it, since the generator has moved on; the test makes the call again.")
 
 

@@ -1,13 +1,20 @@
 """The suite fails a backend with one fault, by the clause that names it, and passes the same backend without it."""
 
+import os
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from conformance_runs import outcome_of, run_suite
 from frcnn import spec
 from frcnn.cli import main
+from frcnn.conformance.report import objections
+from frcnn.conformance.run import plan_of_the_suite
 
 CLAUSES_OF_ROI_POOLING = tuple(clause.id for clause in spec.clauses().values() if clause.page == "roi-pool")
+OF_THE_GRADIENT = {f"roi-pool.backward{name}" for name in ("", "-sum", "-linear", "-dropped")}
+OF_THE_GRADIENT |= {"roi-pool.accumulate", "roi-pool.error-argmax"}
 
 FAULTS = {
     "HalfToEven": "roi-pool.round",
@@ -98,9 +105,7 @@ def test_a_backend_for_inference_alone_is_held_to_all_that_its_outputs_show(tmp_
     conforms, reports = run_suite(tmp_path, "faulty_backends:ForInference", clauses=CLAUSES_OF_ROI_POOLING)
     assert not conforms
     lacking = {clause: outcome for clause, outcome in reports[0][2]["clauses"].items() if outcome != "passed"}
-    gradient = {f"roi-pool.{name}" for name in ("backward", "backward-sum", "backward-linear", "backward-dropped")}
-    gradient |= {"roi-pool.accumulate", "roi-pool.error-argmax"}
-    assert lacking == dict.fromkeys(gradient | {"roi-pool.argmax", "roi-pool.argmax-optional"}, "missing")
+    assert lacking == dict.fromkeys(OF_THE_GRADIENT | {"roi-pool.argmax", "roi-pool.argmax-optional"}, "missing")
 
 
 def test_without_an_argmax_a_wrong_output_is_shown_with_a_call_that_the_backend_takes(tmp_path):
@@ -114,6 +119,69 @@ def test_a_gradient_that_is_there_for_some_calls_is_missing_for_the_others(tmp_p
     clauses = ("roi-pool.backward", "roi-pool.repeatable")
     _, reports = run_suite(tmp_path, "faulty_backends:WithoutDeterministicMode", clauses=clauses)
     assert reports[0][2]["clauses"]["roi-pool.repeatable"] == "missing"
+
+
+def test_a_gradient_without_the_deterministic_mode_lacks_it_though_that_clause_is_asked_for_alone(tmp_path):
+    clauses = ("roi-pool.repeatable",)
+    conforms, reports = run_suite(tmp_path, "faulty_backends:WithoutDeterministicMode", clauses=clauses)
+    assert not conforms
+    assert reports[0][2]["clauses"]["roi-pool.repeatable"] == "missing"
+
+
+def test_a_backend_without_caffe_2015_lacks_no_clause_that_asks_under_either_profile(tmp_path):
+    asked = {clause for test in plan_of_the_suite() if test["profile"] == "caffe-2015" for clause in test["clauses"]}
+    in_exact = {clause for test in plan_of_the_suite() if test["profile"] != "caffe-2015" for clause in test["clauses"]}
+    assert asked <= in_exact
+    clauses = ("box-clip.bounds", "nms-greedy.threshold", "log-loss.clamp", "spp-pool.level", "roi-sampling.tail")
+    conforms, reports = run_suite(tmp_path, "faulty_backends:WithoutCaffe2015", clauses=clauses)
+    assert {result["reason"] for result in reports[0][1] if result["outcome"] == "missing"} == {"profile caffe-2015"}
+    assert conforms
+
+
+def test_what_lacks_an_optional_clause_lacks_no_other_and_passes_where_it_was_not_asked_for(tmp_path):
+    backend, clauses = "faulty_backends:WithoutUnchecked", ("roi-pool.dtype", "roi-pool.tie")
+    conforms, _ = run_suite(tmp_path / "without", backend, clauses=clauses)
+    assert conforms
+    conforms, reports = run_suite(tmp_path / "with", backend, clauses=(*clauses, "roi-pool.unchecked"))
+    assert not conforms
+    assert objections(*reports[0][:2]) == {"roi-pool.unchecked": "missing"}
+
+
+def test_what_pytest_is_told_for_other_projects_leaves_no_test_of_the_suite_out(tmp_path, monkeypatch):
+    plan = plan_of_the_suite()
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k witness -x")
+    assert plan_of_the_suite() == plan
+    _, reports = run_suite(tmp_path, "faulty_backends:LastOfEquals", clauses=("roi-pool.tie",))
+    assert len(reports[0][1]) == sum("roi-pool.tie" in test["clauses"] for test in plan)
+    assert "crashed" not in outcome_of(reports[0])
+
+
+def test_the_lines_that_repeat_a_failure_load_the_backend_on_its_device(tmp_path):
+    clauses = ("nms-greedy.order",)
+    _, reports = run_suite(tmp_path, "faulty_backends:WrongOnCuda", clauses=clauses, device="cuda")
+    failures = [result for result in reports[0][1] if result["outcome"] == "failed"]
+    assert failures
+    assert all("load('faulty_backends:WrongOnCuda', 'cuda')" in result["reason"] for result in failures)
+
+
+def test_what_a_backend_says_need_be_no_text(tmp_path):
+    _, reports = run_suite(tmp_path, "faulty_backends:SaysWhatIsNoText", clauses=("nms-greedy.order",))
+    assert all("cannot open \\udcff" in r["reason"] for r in reports[0][1] if r["outcome"] == "failed")
+    assert "failed" in outcome_of(reports[0])
+
+
+def test_the_example_of_a_backend_passes_what_it_has_as_the_page_says(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "backends.md"
+    example = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "my_backend.py").write_text(example, encoding="utf-8")
+    framework = "__version__ = '1.0'\nfrom frcnn.reference import roi_pool\n"
+    (tmp_path / "my_framework.py").write_text(framework, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    optional = {"roi-pool.unchecked", "roi-pool.dtype-float64"}  # which asks for the other too
+    clauses = tuple(id for id in CLAUSES_OF_ROI_POOLING if id not in optional)
+    _, reports = run_suite(tmp_path / "reports", "my_backend:MyBackend", clauses=clauses)
+    assert outcome_of(reports[0]) == {"passed", "missing", "skipped"}
+    assert set(objections(*reports[0][:2])) == OF_THE_GRADIENT
 
 
 def test_a_failure_that_does_not_come_again_says_so(tmp_path):

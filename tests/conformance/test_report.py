@@ -149,6 +149,27 @@ def test_the_verify_command_says_what_it_found(tmp_path, lines):
     assert CliRunner().invoke(main, ["report", "verify", str(file)]).exit_code == 1
 
 
+def test_two_reports_in_one_file_are_none(tmp_path, lines):
+    file = tmp_path / "two.jsonl"
+    report.write(file, [*lines, *lines])
+    with pytest.raises(report.Malformed, match="is it more than one report"):
+        report.read(file)
+
+
+def test_a_number_that_python_does_not_read_makes_a_report_malformed(tmp_path, lines):
+    file = tmp_path / "report.jsonl"
+    report.write(file, lines)
+    file.write_text(file.read_text() + "1" * 5000)
+    with pytest.raises(report.Malformed, match=rf":{len(lines) + 1}: "):
+        report.read(file)
+
+
+def test_a_backend_s_version_is_shown_as_it_is_written(lines):
+    head, *body, foot = lines
+    head = {**head, "backend": {**head["backend"], "version": "1.10"}}
+    assert "| 1.10 " in summary.verdicts([(head, body, foot)])
+
+
 def test_a_run_of_optional_clauses_alone_can_pass(tmp_path):
     conforms, reports = run_suite(tmp_path, "reference", clauses=("voc-evaluation.difficult",))
     assert conforms
