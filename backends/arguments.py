@@ -132,7 +132,7 @@ def as_number(name, value):
         return float(value)
     except OverflowError:  # a whole number of any length
         return math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):  # the last by a graph's tf.Variable
         raise TypeError(f"{name} must be a number, got {value!r}") from None
 
 

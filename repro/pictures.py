@@ -24,6 +24,7 @@ Place = tuple[int, int, int, int]  # of a label, in pixels: x1, y1, x2, y2
 
 FALSE, TRUTH = (40, 40, 235), (60, 200, 40)
 SIDE = 480  # the longest side of a picture in a sheet
+CAPTION = 60  # pixels that a line of text has at least
 CONTEXT = 0.4  # of a box's sides, seen on each side of it
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 _DPI = 100
@@ -57,7 +58,12 @@ def draw(pixels: np.ndarray, boxes: Sequence[Drawn]) -> np.ndarray:
 
 
 def captioned(pixels: np.ndarray, text: str) -> np.ndarray:
-    """The picture, and beneath it a line of text on white, as large as the width allows."""
+    """The picture, and beneath it a line of text on white, as large as the width allows.
+
+    Where the picture is narrower than any line, there is white beside it.
+    """
+    beside = max(CAPTION - pixels.shape[1], 0)
+    pixels = cv2.copyMakeBorder(pixels, 0, 0, 0, beside, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     unit = max(max(pixels.shape[:2]) / SIDE, 0.5)
     size = 0.42 * unit
     (width, _), _ = cv2.getTextSize(text, FONT, size, 1)

@@ -4,6 +4,8 @@ N images, C channels, map H x W; R RoIs; P x P cells each; K1 classes with the b
 tensors, named and shaped as in network.py; all functions are differentiable in them.
 """
 
+from contextlib import contextmanager
+
 import torch
 from torch.nn import functional
 
@@ -15,6 +17,21 @@ def check_device(device):
     """Raises ValueError for a device that is not there: torch itself would raise a bare AssertionError."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("torch finds no CUDA device on this machine; use device cpu")
+
+
+@contextmanager
+def tf32(allowed):
+    """While this lasts, a GPU's products of float32 have TF32's ten bits of 23, or all; afterwards what they had.
+
+    By default cuDNN's convolutions have ten on newer GPUs.
+    """
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def forward(network, parameters, images, rois, masks=None, *, profile="exact"):

@@ -21,8 +21,7 @@ class Tester:
     @torch.inference_mode()
     def trunk(self, image):
         """The map, on the device, of an image (3, H, W); computed when this returns, so that it can be timed."""
-        # By default cuDNN's convolutions have ten bits of a float32's 23 on newer GPUs.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch_network.tf32(False):
             features = torch_network.trunk(self.network, self.parameters, self._tensor(image)[None])
         if self.device != "cpu":
             torch.cuda.synchronize()
@@ -34,7 +33,8 @@ class Tester:
         pooled = roi_pool(
             features, self._tensor(rois), self.network.grid, self.network.spatial_scale, profile=self.profile
         )
-        scores, deltas = torch_network.head(self.network, self.parameters, pooled)
+        with torch_network.tf32(False):
+            scores, deltas = torch_network.head(self.network, self.parameters, pooled)
         return scores.cpu().numpy(), deltas.cpu().numpy()
 
     def _tensor(self, array):

@@ -36,8 +36,6 @@ class Trainer:
         if device == "cpu":
             cpu.load()  # compiles, if nobody has yet: no iteration's time is to have it
         self.network, self.recipe, self.device, self.precision = network, recipe, torch.device(device), precision
-        # cuDNN's convolutions are in TF32 unless told otherwise.
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         self._parameters = {name: self._tensor(arrays[name]).clone() for name in network.shapes(1)}
         self._dtype = self._parameters["cls_score/w"].dtype
         self._velocity = {}
@@ -47,9 +45,10 @@ class Trainer:
 
     def step(self, batch, rate):
         """Update once. batch: a Batch. rate: of this iteration. Returns the losses from before the update, floats."""
-        losses = self._losses(batch)
         learned = [self._parameters[name] for name in self._velocity]
-        gradients = torch.autograd.grad(losses[0], learned)
+        with torch_network.tf32(self.precision == "tf32"):
+            losses = self._losses(batch)
+            gradients = torch.autograd.grad(losses[0], learned)
         for (name, velocity), weights, gradient in zip(self._velocity.items(), learned, gradients, strict=True):
             in_place = (weights.detach(), velocity)
             sgd_step(weights, gradient, velocity, rate, **options_of(self.recipe, name), out=in_place)

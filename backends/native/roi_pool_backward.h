@@ -130,8 +130,10 @@ struct Given {
 struct KeptSpans {
   std::vector<Span> rows, columns;
 
+  // Where no RoI is, the grid may be larger than any memory.
   explicit KeptSpans(const Problem& problem)
-      : rows(static_cast<size_t>(problem.P_h)), columns(static_cast<size_t>(problem.P_w)) {}
+      : rows(problem.R == 0 ? 0 : static_cast<size_t>(problem.P_h)),
+        columns(problem.R == 0 ? 0 : static_cast<size_t>(problem.P_w)) {}
 
   void find(const Roi& roi, int64_t P_h, int64_t P_w) {
     for (int64_t p = 0; p < P_h; ++p) rows[static_cast<size_t>(p)] = kept_by_caffe(roi.r, roi.h, P_h, p);

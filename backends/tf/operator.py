@@ -152,7 +152,7 @@ def _as_output_size(value):
     """`value` as (P_h, P_w); one number stands for both. Clause roi-pool.error-output-size."""
     try:
         sizes = tuple(as_index(size) for size in ((value, value) if np.ndim(value) == 0 else value))
-    except TypeError:
+    except (TypeError, NotImplementedError):  # the latter by a graph's tf.Variable
         raise TypeError(f"output_size must be 2 whole numbers, got {value!r}") from None
     if len(sizes) != 2 or min(sizes) < 1 or max(sizes) > LARGEST_SIZE:  # beyond which TensorFlow ends the process
         raise ValueError(f"output_size must be 2 whole numbers in 1..2^63 - 1, got {value!r}")

@@ -32,14 +32,16 @@ def match_rois(proposals, ground_truth, ground_truth_class, *, profile="exact", 
 
     proposals: (R, 4), float32 or float64; image pixels. ground_truth: (G, 4) of the same type.
     ground_truth_class: (G,), int32 or int64. profile: "caffe-2015" rounds overlaps from float64 to float32.
-    Returns the RoIs (G + R, 4), their overlaps (G + R,) and their classes (G + R,), int64. Clauses: roi-sampling.*.
+    Returns the RoIs (G + R, 4), their overlaps (G + R,) and their classes (G + R,), int64. No gradient passes. Clauses:
+    roi-sampling.*.
 
     >>> boxes, truth = tf.constant([[0.0, 0, 9, 4]]), tf.constant([[0.0, 0, 9, 9]])
     >>> [tensor.numpy().tolist() for tensor in match_rois(boxes, truth, tf.constant([7]))[1:]]
     [[1.0, 0.5], [7, 7]]
     """
     check_profile(profile)
-    proposals, ground_truth = as_boxes("proposals", proposals), as_boxes("ground_truth", ground_truth)
+    proposals = tf.stop_gradient(as_boxes("proposals", proposals))
+    ground_truth = tf.stop_gradient(as_boxes("ground_truth", ground_truth))
     check_same_type("ground_truth", ground_truth, "proposals", proposals)
     own = _as_row("ground_truth_class", ground_truth_class, ground_truth, (tf.int32, tf.int64))
     if validate:

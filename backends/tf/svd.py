@@ -21,7 +21,7 @@ def truncated_svd(weights, t, bias=None, *, validate=True):
     """The two layers that stand for one: first (t, v) without bias, second (u, t), and the second's bias (u,).
 
     weights: (u, v), float32 or float64; a Keras kernel is its transpose. t: a whole number in 1..min(u, v).
-    bias: (u,) of the weights' type, or None for zeros. Clauses: svd-layers.*.
+    bias: (u,) of the weights' type, or None for zeros. No gradient passes. Clauses: svd-layers.*.
 
     >>> first, second, bias = truncated_svd(tf.constant([[3.0, 0], [0, 2], [0, 0]]), 1)
     >>> tf.abs(second @ first).numpy().tolist()
@@ -46,7 +46,7 @@ def truncated_svd(weights, t, bias=None, *, validate=True):
 
 
 def svd_approximation(weights, t, *, validate=True):
-    """The weights (u, v) of the one layer that the two amount to. Clause svd-layers.product.
+    """The weights (u, v) of the one layer that the two amount to. No gradient passes. Clause svd-layers.product.
 
     >>> svd_approximation(tf.constant([[3.0, 0], [0, 2], [0, 0]]), 1).numpy().tolist()
     [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
@@ -86,7 +86,7 @@ def _leading_vectors(weights, t):
 
 def _as_weights(value):
     """Clause svd-layers.error-weights."""
-    weights = tf.convert_to_tensor(value)
+    weights = tf.stop_gradient(tf.convert_to_tensor(value))  # a solver in NumPy would leave a part of it out
     if weights.shape.rank != 2 or 0 in weights.shape or None in weights.shape:
         raise ValueError(f"weights must have shape (u, v), known and each at least 1, got {weights.shape}")
     if weights.dtype not in (tf.float32, tf.float64):
@@ -96,7 +96,7 @@ def _as_weights(value):
 
 def _as_bias(value, weights):
     """Clause svd-layers.error-bias."""
-    bias = tf.convert_to_tensor(value)
+    bias = tf.stop_gradient(tf.convert_to_tensor(value))
     if bias.shape.rank != 1 or not bias.shape.is_compatible_with(weights.shape[:1]):
         raise ValueError(f"bias must have shape ({weights.shape[0]},), got {bias.shape}")
     if bias.dtype != weights.dtype:

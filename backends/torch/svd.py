@@ -23,7 +23,7 @@ def truncated_svd(weights, t, bias=None):
     """The two layers that stand for one: first (t, v) without bias, second (u, t), and the second's bias (u,).
 
     weights: (u, v), float32 or float64, as torch.nn.Linear(v, u) has them. t: a whole number in 1..min(u, v).
-    bias: (u,) of the weights' type, or None for zeros. Clauses: svd-layers.*.
+    bias: (u,) of the weights' type, or None for zeros. No gradient passes. Clauses: svd-layers.*.
 
     >>> first, second, bias = truncated_svd(torch.tensor([[3.0, 0], [0, 2], [0, 0]]), 1)
     >>> (second @ first).abs().tolist()
@@ -51,7 +51,7 @@ def truncated_svd(weights, t, bias=None):
 
 
 def svd_approximation(weights, t):
-    """The weights (u, v) of the one layer that the two amount to. Clause svd-layers.product.
+    """The weights (u, v) of the one layer that the two amount to. No gradient passes. Clause svd-layers.product.
 
     >>> svd_approximation(torch.tensor([[3.0, 0], [0, 2], [0, 0]]), 1).tolist()
     [[3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]

@@ -128,6 +128,15 @@ def test_a_caption_is_a_line_beneath_that_takes_nothing_of_the_picture_and_fits_
     assert len(columns) > min(shape[1], 200) / 3
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (50, 14), (8, 59)])
+def test_a_picture_narrower_than_any_line_has_white_beside_it(shape):
+    picture = pictures.captioned(np.zeros((*shape, 3), np.uint8), "L, trained by tensorflow 2.21.0 with seed 3")
+    assert picture.shape[1] == 60
+    assert (picture[: shape[0], : shape[1]] == 0).all()
+    assert (picture[: shape[0], shape[1] :] == 255).all()
+    assert (picture[shape[0] :] < 128).any()
+
+
 def test_detections_are_those_of_the_image_that_score_enough_the_best_first():
     by_class = {"a": np.array([[0, 0.6, *HERE], [1, 0.9, *HERE]]), "b": np.array([[0, 0.999, *THERE], [0, 0.4, *FAR]])}
     drawn = pictures.detections_of(by_class, 0, 0.5)

@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import profile_cases
 import pytest
+import torch
 import training_cases
 from training_cases import prepared, run, small_recipe
 
 from frcnn import reference
-from frcnn.repro import checkpoint, training
+from frcnn.repro import checkpoint, torch_network, torch_tester, torch_trainer, training
 from frcnn.repro.network import read_network
 from frcnn.repro.report import file_digest
 from frcnn.repro.results import read_paper
@@ -172,6 +174,20 @@ def test_an_update_is_the_reference_s_with_biases_twice_as_fast_and_without_deca
         np.testing.assert_array_equal(after[f"velocity/{name}"], v)
 
 
+@pytest.mark.parametrize("profile", ["exact", "caffe-2015"])
+def test_every_operator_of_a_run_is_told_the_recipe_s_profile(root, monkeypatch, profile):
+    told = profile_cases.profiles_told(monkeypatch, "torch", root, profile)
+    assert told == {(name, profile) for name in profile_cases.OPERATORS}
+
+
+def test_the_box_loss_has_the_recipe_s_weight(root):
+    once, thrice = (profile_cases.losses_of("torch", root, box_loss_weight=weight) for weight in (1, 3))
+    assert (once["cls_loss"], once["box_loss"]) == (thrice["cls_loss"], thrice["box_loss"])
+    assert once["box_loss"] > 0
+    for losses, weight in ((once, 1), (thrice, 3)):
+        assert losses["loss"] == pytest.approx(losses["cls_loss"] + weight * losses["box_loss"], rel=1e-6)
+
+
 def test_a_velocity_that_is_given_is_gone_on_from(root):
     recipe = small_recipe(2)
     minibatches, arrays = beginning_of(root, recipe)
@@ -266,6 +282,15 @@ def test_a_run_does_not_begin_over_another_and_does_not_go_on_as_another(alone, 
         training.train(recipe, dataclasses.replace(beginning, first=other), out, resume=True)
     with pytest.raises(RunError, match=r"was begun on other data \(mean differ\)"):
         training.train(recipe, beginning, out, resume=True)
+    examples = prepared(root, recipe).minibatches.data.examples
+    elsewhere = dataclasses.replace(examples[-1], proposals=examples[-1].proposals + np.float32(1))
+    renamed = dataclasses.replace(examples[-1], classes=examples[-1].classes + 1)
+    for other in (elsewhere, renamed):
+        beginning = prepared(root, recipe)
+        data = dataclasses.replace(beginning.minibatches.data, examples=(*examples[:-1], other))
+        beginning.minibatches.data = data
+        with pytest.raises(RunError, match=r"was begun on other data \(data differ\)"):
+            training.train(recipe, beginning, out, resume=True)
     with pytest.raises(RunError, match="has 60 iterations behind it, more than the 8 asked for"):
         run("torch", root, out, 8, resume=True)
 
@@ -350,6 +375,28 @@ def test_tf32_on_a_cpu_would_be_float32_by_another_name_and_is_refused(root, tmp
     with pytest.raises(RunError, match="precision tf32 is a GPU's"):
         run("torch", root, tmp_path / "run", 2, precision="tf32")
     assert not (tmp_path / "run").exists()
+
+
+def test_tf32_is_of_training_alone_and_leaves_no_trace(root, monkeypatch):
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before, seen = (products.allow_tf32, convolutions.allow_tf32), []
+    for name in ("trunk", "head"):
+        whole = getattr(torch_network, name)
+
+        def spied(*arguments, whole=whole):
+            seen.append((products.allow_tf32, convolutions.allow_tf32))
+            return whole(*arguments)
+
+        monkeypatch.setattr(torch_network, name, spied)
+    monkeypatch.setattr(torch_trainer, "check", lambda *_: None)  # which refuses tf32 on a CPU
+    recipe = small_recipe(2)
+    minibatches, arrays = beginning_of(root, recipe)
+    batch = minibatches.batch(0)
+    Trainer(NETWORK, recipe, arrays, precision="tf32").step(batch, 0.01)
+    tester = torch_tester.Tester(NETWORK, arrays)
+    tester.head(tester.trunk(batch.images[0]), batch.rois[batch.rois[:, 0] == 0])
+    assert seen == [(True, True)] * 2 + [(False, False)] * 2
+    assert (products.allow_tf32, convolutions.allow_tf32) == before
 
 
 def test_bfloat16_is_an_option_and_another_computation(root):

@@ -248,6 +248,7 @@ def test_what_an_adapter_says_is_the_bare_sentence():
     ("name", "call"),
     [
         ("iou_threshold", lambda number: frcnn_tf.nms(tf.zeros((1, 4)), tf.zeros(1), number)),
+        ("spatial_scale", lambda number: frcnn_tf.roi_pool(INPUT, BOXES, 2, number)),
         ("momentum", lambda number: frcnn_tf.sgd_step(tf.ones(2), tf.ones(2), tf.ones(2), 0.1, momentum=number)),
         (
             "lambda_",
@@ -257,9 +258,19 @@ def test_what_an_adapter_says_is_the_bare_sentence():
         ),
     ],
 )
-def test_in_a_graph_too_a_tensor_is_no_number_and_the_error_says_so(name, call):
+def test_in_a_graph_a_tensor_or_a_variable_is_no_number_and_the_error_says_so(name, call):
     with pytest.raises(TypeError, match=f"{name} must be a number, got <tf.Tensor"):
         tf.function(call)(tf.constant(0.5))
+    variable = tf.Variable(0.5)
+    with pytest.raises(TypeError, match=f"{name} must be a number, got <tf.Variable"):
+        tf.function(lambda: call(variable))()
+
+
+@pytest.mark.parametrize("call", [tuple, lambda size: size[0]], ids=["two", "one"])
+def test_in_a_graph_a_variable_is_no_output_size_and_the_error_says_so(call):
+    sizes = [tf.Variable(2)] * 2
+    with pytest.raises(TypeError, match=r"output_size must be 2 whole numbers, got .*<tf\.Variable"):
+        tf.function(lambda: frcnn_tf.roi_pool(INPUT, BOXES, call(sizes)))()
 
 
 def test_detect_in_a_graph_is_an_error_that_says_so():

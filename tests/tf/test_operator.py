@@ -80,6 +80,17 @@ def test_nested_tapes_give_the_second_order_of_a_loss():
     np.testing.assert_array_equal(hessian_times_v, pulled_back(input, along_v))
 
 
+@pytest.mark.parametrize("P", [2**40, 2**60])
+def test_no_box_gives_no_gradient_whatever_the_grid(profile, P):
+    """Of that size were the spans of sub-windows that the kernel makes; 2^60 of them ended the process."""
+    input = tf.constant(whole_numbers((2, 5, 6, 2), np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(input)
+        output = frcnn_tf.roi_pool(input, tf.zeros((0, 5)), (P, 1), profile=profile)
+    given = tf.zeros(output.shape)
+    np.testing.assert_array_equal(tape.gradient(output, input, given), tf.zeros_like(input))
+
+
 def test_boxes_have_no_gradient():
     input, boxes = tf.constant(whole_numbers((2, 5, 6, 2))), tf.constant(BOXES)
     with tf.GradientTape() as tape:

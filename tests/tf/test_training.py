@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import profile_cases
 import pytest
 import training_cases
 from training_cases import prepared, run, small_recipe
@@ -47,6 +48,20 @@ def test_torch_and_tensorflow_have_the_same_losses_for_twenty_iterations_in_floa
 def test_the_first_losses_in_float32_are_those_of_float64_within_the_bound(lockstep):
     for found in lockstep["first"][0]:
         assert (np.abs(found - lockstep["losses"][0, 0]) <= lockstep["allowed_first"][0]).all()
+
+
+@pytest.mark.parametrize("profile", ["exact", "caffe-2015"])
+def test_every_operator_of_a_run_is_told_the_recipe_s_profile(root, monkeypatch, profile):
+    told = profile_cases.profiles_told(monkeypatch, "tf", root, profile)
+    assert told == {(name, profile) for name in profile_cases.OPERATORS}
+
+
+def test_the_box_loss_has_the_recipe_s_weight(root):
+    once, thrice = (profile_cases.losses_of("tf", root, box_loss_weight=weight) for weight in (1, 3))
+    assert (once["cls_loss"], once["box_loss"]) == (thrice["cls_loss"], thrice["box_loss"])
+    assert once["box_loss"] > 0
+    for losses, weight in ((once, 1), (thrice, 3)):
+        assert losses["loss"] == pytest.approx(losses["cls_loss"] + weight * losses["box_loss"], rel=1e-6)
 
 
 def test_an_update_is_the_reference_s_and_frozen_layers_keep_their_bits(root):
