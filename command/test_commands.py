@@ -99,7 +99,8 @@ def detect(images, checkpoint, backend, device, least, out) -> None:
 
     A line beneath the drawn picture says which network, framework and seed found them.
 
-    Proposals are selective search's, and the scale is that of the recipe of the training.
+    Proposals are selective search's, and the scale is that of the recipe of the training. Each picture is looked at for
+    itself: there is no limit on the boxes of a class, as `frcnn test` has over a whole set.
 
     Exits with 1 where the checkpoint, an image or the backend cannot be used, 2 where the request was wrong.
     """
@@ -132,20 +133,19 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
     from frcnn.repro.voc import Photograph, Split, decoded
 
     trained = model.read_model(checkpoint)
-    recipe = trained.recipe
     pixels, photographs = {}, []
     for path in images:
         pixels[path.stem] = decoded(path)
         height, width = pixels[path.stem].shape[:2]
         photographs.append(Photograph(path.stem, path, width, height, ()))
     split = Split(Path(), "", "pictures", trained.classes, tuple(photographs), ())
-    boxes = {name: boxes_of(picture, recipe.proposals).astype(np.float32) for name, picture in pixels.items()}
+    boxes = {name: boxes_of(picture, trained.recipe.proposals).astype(np.float32) for name, picture in pixels.items()}
     found = testing.detect_split(
         trained.network,
         trained.arrays,
         split,
         boxes,
-        recipe,
+        testing.unlimited(trained.recipe, boxes),
         backend,
         console,
         device=device,

@@ -104,6 +104,16 @@ def detect_split(
     )
 
 
+def unlimited(recipe: Recipe, proposals: Proposals) -> Recipe:
+    """The recipe with limits that none of these proposals' photographs reaches, for pictures rather than a score.
+
+    The limits are of a whole split: one picture's sure boxes would leave no place to what another shows, nor to a
+    second object of its own. The original draws without any (rbgirshick/fast-rcnn, tools/demo.py).
+    """
+    most = max([1, *map(len, proposals.values())])
+    return recipe.changed(per_image=most, per_class=most)
+
+
 def detect_with(
     tester: Tester,
     mean: tuple[float, float, float],

@@ -84,6 +84,14 @@ def test_a_picture_is_drawn_with_what_is_found_in_it(trained, tmp_path):
     assert (cv2.imread(str(tmp_path / "val_000001.png"))[:height] == plain).all()
 
 
+def test_what_is_found_in_a_picture_does_not_depend_on_those_beside_it(trained, tmp_path):
+    images = sorted((trained / "kit" / "VOCMadeUp" / "JPEGImages").glob("val_*.png"))
+    ask = ["--checkpoint", trained / "run.safetensors", "--out", tmp_path, "--least", "0"]
+    together = typed("detect", *images, *ask).stdout
+    assert together == "".join(typed("detect", image, *ask).stdout for image in images)
+    assert together.count("\n") > 20
+
+
 @pytest.mark.parametrize(
     ("change", "code", "sentence"),
     [

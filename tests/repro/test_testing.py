@@ -109,6 +109,23 @@ def test_detections_are_those_of_the_reference_over_all_scored_boxes_at_once():
         assert found.by_class[name][:, 2:].tolist() == where[own[:, 2], :4].tolist()
 
 
+def test_pictures_are_looked_at_each_for_itself_and_a_surer_object_leaves_a_place_to_another():
+    split = split_of(("a",), [("a", HERE), ("a", THERE)], [("a", HERE)])
+    around = [(x, y, x + 9, y + 9) for x in range(3) for y in range(3)]
+    table = {(image, box): (1, SURE, STAY) for image in (0, 1) for box in around} | {(0, THERE): (1, 2.0, STAY)}
+    proposals = [[*around, THERE], around]
+    limits = {"per_image": 20, "per_class": 5}
+    limited, _ = detected(split, table, proposals, **limits)
+    assert len(limited.by_class["a"]) == 0  # all that are equally sure are at the limit, none above it
+    named = dict(zip(("p0", "p1"), map(np.float32, proposals), strict=True))
+    recipe_of_pictures = testing.unlimited(recipe(**limits), named)
+    own = {name: getattr(recipe_of_pictures, name) for name in limits}
+    both, _ = detected(split, table, proposals, **own)
+    assert both.by_class["a"][:, [0, 2, 3, 4, 5]].tolist() == [[0, *HERE], [0, *THERE], [1, *HERE]]
+    alone, _ = detected(split_of(("a",), [("a", HERE), ("a", THERE)]), table, proposals[:1], **own)
+    np.testing.assert_array_equal(alone.by_class["a"], both.by_class["a"][:2])
+
+
 def test_the_original_has_the_first_of_rois_that_are_equal_when_rounded_stand_for_all():
     # Twice as large in the resized image, and divided by 16 there: near is 0 0 1 1, as HERE, since .5 goes to 0, and
     # far is 1 0 1 1. Eighths would tell near from HERE, thirty-seconds would not tell far from it.
