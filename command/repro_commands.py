@@ -55,7 +55,7 @@ def voc07(tier, backends, out, resume, conformance, voc_root, weights, proposals
     """Train and test on PASCAL VOC 2007, or, in tier instant, on made-up images; write a report.
 
     Exits with 1 where a backend stays below the recipe's goal, 2 where the request was wrong, there are no data or the
-    loss diverged, 130 where Ctrl-C or SIGTERM stopped it.
+    loss diverged, 130 where Ctrl-C stopped it, or SIGTERM while it trained.
     """
     if resume and out is None:
         raise click.UsageError("--resume goes on with a folder: give it as --out")

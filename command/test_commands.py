@@ -59,6 +59,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
     except RecipeError as error:
         raise click.UsageError(str(error)) from error
     try:
+        testing.check(backend, device)
         trained = model.read_model(checkpoint)
         cut = None
         if ranks:
@@ -68,6 +69,7 @@ def test(checkpoint, recipe, backend, device, voc_root, year, name, proposals, b
         split = read_split(*where, classes=trained.classes, bad=bad)
         for photograph, reason in split.skipped:
             click.echo(f"left out: {photograph}: {reason}", err=True)
+        out.mkdir(parents=True, exist_ok=True)  # before anything takes long
         boxes, source = boxes_for([split], asked.proposals, proposals, console)
 
         def tested(network, arrays, folder, own, whole=None):
@@ -132,6 +134,7 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
     from frcnn.repro.selective_search import boxes_of
     from frcnn.repro.voc import Photograph, Split, decoded
 
+    testing.check(backend, device)
     trained = model.read_model(checkpoint)
     pixels, photographs = {}, []
     for path in images:
@@ -139,6 +142,7 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
         height, width = pixels[path.stem].shape[:2]
         photographs.append(Photograph(path.stem, path, width, height, ()))
     split = Split(Path(), "", "pictures", trained.classes, tuple(photographs), ())
+    out.mkdir(parents=True, exist_ok=True)  # before anything takes long
     boxes = {name: boxes_of(picture, trained.recipe.proposals).astype(np.float32) for name, picture in pixels.items()}
     found = testing.detect_split(
         trained.network,
@@ -151,7 +155,6 @@ def _detect(images, checkpoint, backend, device, least, out, console) -> None:
         device=device,
         read=lambda photograph: pixels[photograph.id],
     )
-    out.mkdir(parents=True, exist_ok=True)
     for index, photograph in enumerate(photographs):
         drawn = pictures.detections_of(found.by_class, index, least)
         path = _drawn_in(out, photograph.id)

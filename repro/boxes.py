@@ -16,6 +16,8 @@ from frcnn.repro.voc import Split
 if TYPE_CHECKING:
     from rich.console import Console
 
+MADE = "OpenCV's selective search"
+
 
 def beside(root: Path, mode: str) -> Path | None:
     """selective_search_fast.npz, or _quality, beside the VOCdevkit folder `root`; None if it is not there."""
@@ -39,7 +41,7 @@ def boxes_for(
     if not files:
         for split in splits:
             found |= selective_search(split, mode, progress=progress)
-        return found, f"OpenCV's selective search, {mode}"
+        return found, f"{MADE}, {mode}"
     stored: Proposals = {}
     for file in files:
         more = read_file(file, [[photograph.id for photograph in split.photographs] for split in splits])
@@ -52,6 +54,11 @@ def boxes_for(
         except ProposalsError as error:
             raise ProposalsError(f"{' and '.join(map(str, files))}: {error}") from error
     return found, " and ".join(f"{file.name}, sha256 {report.file_digest(file)}" for file in files)
+
+
+def made_here(source: str) -> bool:
+    """Whether boxes that are from where `boxes_for` says in these words were made, and are in no file yet."""
+    return source.startswith(f"{MADE}, ")
 
 
 def by_the_authors(source: str) -> bool:

@@ -55,6 +55,8 @@ def read_model(path: Path) -> Model:
         means, stds = (np.array(state[name], np.float64) for name in ("target_means", "target_stds"))
     except KeyError as error:
         raise TestingError(f"{path} says nothing of {error}, as a checkpoint of `frcnn train` does") from None
+    except TypeError as error:
+        raise TestingError(f"{path} has a state that is none of `frcnn train`: {error}") from None
     network = dataclasses.replace(read_network(recipe.network), mean=mean)
     return Model(network, plain_parameters(network, len(classes), arrays, (means, stds)), classes, recipe, state)
 

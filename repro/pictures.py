@@ -185,16 +185,20 @@ def _caption(mistake: Mistake) -> str:
 
 
 def _close_up(pixels: np.ndarray, mistake: Mistake) -> np.ndarray:
-    """The part of a photograph that a mistake is about."""
+    """The part of a photograph that a mistake is about.
+
+    A box of profile caffe-2015 may lie beyond the photograph, its corners in the other order: its nearest pixels count.
+    """
     boxes = [] if mistake.score is None else [Drawn(mistake.box, "", FALSE)]
     boxes += [] if mistake.thing is None else [Drawn(mistake.thing.box, "", TRUTH)]
-    corners = np.array([drawn.box for drawn in boxes])
-    first, last = corners[:, :2].min(0), corners[:, 2:].max(0) + 1
+    height, width = pixels.shape[:2]
+    corners = np.clip([drawn.box for drawn in boxes], 0, [width - 1, height - 1] * 2).reshape(-1, 2)
+    first, last = corners.min(0), corners.max(0) + 1
     # A square, so that the cells of a sheet are filled alike, as far as the photograph goes.
     half = (last - first).max() * (0.5 + CONTEXT)
     centre = (first + last) / 2
     x1, y1 = np.maximum(centre - half, 0).astype(int).tolist()
-    x2, y2 = np.minimum(np.ceil(centre + half), pixels.shape[1::-1]).astype(int).tolist()
+    x2, y2 = np.minimum(np.ceil(centre + half), (width, height)).astype(int).tolist()
     moved = [Drawn(_moved(drawn.box, x1, y1), drawn.label, drawn.colour) for drawn in boxes]
     return _enlarged(pixels[y1:y2, x1:x2], moved)
 
@@ -205,10 +209,10 @@ def _moved(box: Box, x: float, y: float) -> Box:
 
 def _enlarged(pixels: np.ndarray, boxes: Sequence[Drawn]) -> np.ndarray:
     """Drawn upon at one size, whatever the photograph's, so that a sheet's lines and letters are alike."""
-    scale = SIDE / max(pixels.shape[:2])
-    larger = cv2.resize(
-        pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    )
+    height, width = pixels.shape[:2]
+    scale = SIDE / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    larger = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return draw(larger, [Drawn(_scaled(drawn.box, scale), drawn.label, drawn.colour) for drawn in boxes])
 
 

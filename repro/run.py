@@ -1,6 +1,6 @@
 """A reproduction, end to end: photographs and proposals, training and testing in each framework, and one report.
 
-out/data, proposals.npz       the made-up images; the boxes, where none were given
+out/data, proposals.npz       the made-up images; the boxes, where they were made
 out/<backend>/train           checkpoints and metrics, as run_folder.py has them
 out/<backend>/test, svd       see test_folder.py; svd with layers cut, where asked for
 out/losses.png                the loss of every iteration, all backends in one picture
@@ -18,7 +18,7 @@ from rich.console import Console
 from frcnn.backends import UnavailableBackend, load
 from frcnn.machine import processors
 from frcnn.repro import made_up, report, training, voc
-from frcnn.repro.boxes import boxes_for
+from frcnn.repro.boxes import boxes_for, made_here
 from frcnn.repro.clock import Clock
 from frcnn.repro.loss_curve import loss_curve
 from frcnn.repro.minibatch import check_sizes
@@ -101,12 +101,15 @@ def check(request):
     """Raises a ValueError that says what of a request cannot be done, before anything of it is."""
     check_ranks(read_network(request.recipe.network), request.ranks)
     written = request.out / "report.jsonl"
-    if request.resume and written.exists():
+    if written.exists():
+        if not request.resume:
+            raise ValueError(f"{request.out} holds a report already; go on with it (--resume), or give another --out")
         there = [line["backend"] for line in report.runs_of(report.read(written))]
         if dropped := [backend for backend in there if backend not in request.devices]:
+            together = [backend for backend in BACKENDS if backend in {*there, *request.devices}]
             raise ValueError(
                 f"{written} is of {' and '.join(dropped)} too, which the new one would no longer be; ask for "
-                f"{' '.join(f'--backend {backend}' for backend in there)}, or give another --out"
+                f"{' '.join(f'--backend {backend}' for backend in together)}, or give another --out"
             )
     for backend, device in request.devices.items():
         training.check(
@@ -136,7 +139,7 @@ def run(request, console=None):
     out.mkdir(parents=True, exist_ok=True)
     with clock("proposals"):
         proposals, source = boxes_for(splits, recipe.proposals, request.proposals, console)
-        if not request.proposals:
+        if made_here(source):
             write_npz(out / "proposals.npz", proposals)
     with clock("preparing"):
         beginning = training.prepare(recipe, train, proposals, source, first)

@@ -59,9 +59,12 @@ class RunFolder:
         for half in self.path.glob(".iteration_*"):  # of a run that was killed while it wrote
             half.unlink()
         arrays, state = None, None
-        for _, file in self.checkpoints():
+        for number, file in self.checkpoints():
             try:
-                arrays, state = checkpoint.load(file)
+                found, said = checkpoint.load(file)
+                if said.get("iteration") != number:
+                    raise checkpoint.CheckpointError(f"{file} is of iteration {said.get('iteration')} by its state")
+                arrays, state = found, said
                 break
             except checkpoint.CheckpointError as error:
                 damaged = file.rename(file.with_name(file.name + ".damaged"))

@@ -62,6 +62,17 @@ class Detections:
     seconds: dict[str, float]
 
 
+def check(backend: str, device: str) -> None:
+    """Raises TestingError for a backend that there is not, ValueError for a device that it has not here."""
+    if backend not in BACKENDS:
+        raise TestingError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    try:
+        network = importlib.import_module(f"frcnn.repro.{backend}_network")
+    except ModuleNotFoundError as error:
+        raise TestingError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
+    network.check_device(device)
+
+
 def detect_split(
     network: Network,
     arrays: Mapping[str, np.ndarray],
@@ -83,12 +94,8 @@ def detect_split(
 
     Raises TestingError, ProposalsError or DevkitError naming what cannot be tested, and why.
     """
-    if backend not in BACKENDS:
-        raise TestingError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    try:
-        module = importlib.import_module(f"frcnn.repro.{backend}_tester")
-    except ModuleNotFoundError as error:
-        raise TestingError(f"backend {backend} needs {error.name}: pip install 'frcnn[{backend}]'") from error
+    check(backend, device)
+    module = importlib.import_module(f"frcnn.repro.{backend}_tester")
     check_sizes(split, network, recipe.test_short_sides, recipe.test_longest_side)
     tester, operators = module.Tester(network, arrays, device, recipe.profile), cast(Any, load(backend))
     return detect_with(

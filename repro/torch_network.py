@@ -23,15 +23,18 @@ def check_device(device):
 def tf32(allowed):
     """While this lasts, a GPU's products of float32 have TF32's ten bits of 23, or all; afterwards what they had.
 
-    By default cuDNN's convolutions have ten on newer GPUs.
+    By default cuDNN's convolutions have ten on newer GPUs. The older allow_tf32 may not be read where a caller has set
+    the newer fp32_precision; the latter may always.
     """
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    settings = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if allowed else "ieee"
     try:
         yield
     finally:
-        products.allow_tf32, convolutions.allow_tf32 = before
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
 
 
 def forward(network, parameters, images, rois, masks=None, *, profile="exact"):

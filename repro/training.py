@@ -42,6 +42,8 @@ WINDOW, DIVERGED = 20, 10
 FREE = frozenset(("iterations", "checkpoint_every", "test_set", "made_up_val", "goal_map", "average_precision"))
 FREE |= {"test_short_sides", "test_longest_side", "nms_threshold", "per_image", "per_class"}
 
+THEN = ", then "  # between what made one part of a run and what made the next
+
 
 class Diverged(RunError):
     """The loss is no number, or grows; the minibatch is saved, and its file named."""
@@ -49,7 +51,7 @@ class Diverged(RunError):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. checkpoint: the newest. interrupted: by SIGINT or SIGTERM, before the recipe's last iteration.
+    """How a run ended. checkpoint: the newest. interrupted: whether by SIGINT or SIGTERM.
 
     seconds: of all its parts, before and after it was resumed. waited: those of them spent waiting for minibatches.
     """
@@ -173,6 +175,7 @@ def train(
             if state is None:
                 console.print(f"{folder.path} has no whole checkpoint to resume: training begins from the start")
             else:
+                _check_whole(folder.path, recipe, beginning, kept, state, facts)
                 _check_same(folder.path, state, facts)
                 arrays, start = kept, state["iteration"]
         if start > recipe.iterations:
@@ -182,7 +185,12 @@ def train(
         trainer = module.Trainer(read_network(recipe.network), recipe, arrays, device=device, precision=precision)
         facts["made_by"] = trainer.made_by()
         if start:
+            _check_maker(folder.path, state["made_by"], facts["made_by"])
             _remark(console, state, facts, start)
+            facts["made_by"] = _one_after_another(state["made_by"], facts["made_by"])
+        if start == recipe.iterations:  # what trained it is written in it, and is not this
+            console.print(f"{folder.path} has all of its {start} iterations behind it: nothing is left to train")
+            return Ended(folder.checkpoints()[0][1], start, False, lines[-1]["seconds"], lines[-1]["waited"])
         write, close = _tensorboard(module, folder, start, tensorboard)
         try:
             if not resume:
@@ -227,7 +235,7 @@ class _Loop:
                 if iteration % self.recipe.checkpoint_every == 0:
                     path = self._save(iteration)
         path = path or self._save(iteration)
-        return Ended(path, iteration, iteration < last, **self._times(loader))
+        return Ended(path, iteration, stop.is_set(), **self._times(loader))
 
     def _save(self, iteration):
         return self.folder.save(self.trainer.arrays(), self.facts | {"iteration": iteration})
@@ -371,6 +379,14 @@ def _facts(recipe, beginning):
     return json.loads(json.dumps(facts))
 
 
+def _check_whole(path, recipe, beginning, kept, state, facts):
+    first = beginning.first.arrays
+    arrays = {*first, *(f"velocity/{name}" for name in learning(read_network(recipe.network), recipe, first))}
+    said = {*facts, "made_by"} - {"weights", "weights_sha256"}  # of which _check_same has more to say
+    if lacking := sorted(arrays - kept.keys()) + sorted(said - state.keys()):
+        raise RunError(f"{path} cannot be gone on with: its checkpoint lacks {', '.join(lacking)}")
+
+
 def _check_same(path, state, facts):
     for name, value in facts["recipe"].items():
         was = state["recipe"].get(name)
@@ -384,6 +400,21 @@ def _check_same(path, state, facts):
     for name in ("classes", "data", "mean"):
         if state[name] != facts[name]:
             raise RunError(f"{path} was begun on other data ({name} differ); give another folder to a new run")
+
+
+def _check_maker(path, was, now):
+    for name in ("framework", "precision"):
+        one, other = (made[name].partition(" ")[0] for made in (was, now))  # any version of the framework
+        if one != other:
+            raise RunError(f"{path} was begun with {name} {one}, not {other}; give another folder to a new run")
+
+
+def _one_after_another(was, now):
+    """What made a run's parts: what is the same in all of them, and what is not in the order in which it was."""
+    return {
+        name: was[name] if str(was[name]).rpartition(THEN)[2] == str(own) else f"{was[name]}{THEN}{own}"
+        for name, own in now.items()
+    }
 
 
 def _remark(console, state, facts, start):

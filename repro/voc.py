@@ -167,7 +167,7 @@ def _listed(root: Path, folder: Path, name: str) -> tuple[Path, list[str]]:
     lists = folder / "ImageSets" / "Main"
     path = lists / f"{name}.txt"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # a byte order mark is no part of an id
     except FileNotFoundError as error:
         raise DevkitError(f"{path} does not exist; {_what_there_is(root, folder, lists)}") from error
     except (OSError, UnicodeDecodeError) as error:

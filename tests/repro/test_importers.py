@@ -10,6 +10,7 @@ import torch
 
 from frcnn.repro.importers import (
     FAST_RCNN_MEAN,
+    IMAGENET,
     KERAS_VGG16,
     SQUEEZENET_MEAN,
     TORCHVISION_SQUEEZENET,
@@ -48,6 +49,11 @@ def test_the_known_means_are_blue_green_red_as_published():
     assert FAST_RCNN_MEAN == (102.9801, 115.9465, 122.7717)  # lib/fast_rcnn/config.py:119
     assert VGG_MEAN == (103.939, 116.779, 123.68)  # the release of VGG16
     assert SQUEEZENET_MEAN == (104.0, 117.0, 123.0)  # SqueezeNet_v1.0/train_val.prototxt
+
+
+def test_the_known_files_of_imagenet_s_weights_are_whole_digests_and_torchvision_s_is_that_of_the_file_s_name():
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in IMAGENET)
+    assert sum(digest.startswith("397923af") for digest in IMAGENET) == 1  # vgg16-397923af.pth
 
 
 class TestNpz:
@@ -225,8 +231,9 @@ def test_a_file_that_is_none_of_its_kind_is_refused_by_name(tmp_path, suffix, co
     path = tmp_path / f"weights{suffix}"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=re.escape(str(path))):
+    with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
         read_weights(path)
+    assert "weights_only" not in str(caught.value)  # which torch advises to turn off
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".pth", ".h5", ".caffemodel"])

@@ -170,3 +170,19 @@ def test_a_close_up_of_a_mistake_at_the_edge_stays_within_the_photograph():
     # 10 x 10 pixels at the corner, with 4 more on the two sides where there are any.
     assert FAR[2:] == (WIDTH - 1, HEIGHT - 1)
     assert near.shape == (pictures.SIDE, pictures.SIDE, 3)
+
+
+@pytest.mark.parametrize("box", [(60.5, 3, WIDTH - 1, 9), (3, 50, 9, HEIGHT - 1), (2.0**24, 2.0**24, 0, 0)])
+def test_a_close_up_of_a_box_that_the_original_s_clipping_leaves_beyond_the_photograph_shows_its_edge(box):
+    split = split_of(("a",), [("a", HERE)])
+    by_class = {"a": np.array([[0, 0.9, *box]])}
+    false = next(one for one in mistakes(split, by_class, evaluate(split, by_class)) if one.score is not None)
+    near = pictures._close_up(read(split.photographs[0]), false)
+    assert max(near.shape[:2]) == pictures.SIDE
+
+
+@pytest.mark.parametrize("shape", [(1, 1500), (1500, 1), (1, 1)])
+def test_the_thinnest_photograph_has_a_place_in_a_sheet(shape):
+    small = pictures._enlarged(np.zeros((*shape, 3), np.uint8), [pictures.Drawn((0, 0, 0, 0), "a", (0, 0, 255))])
+    assert max(small.shape[:2]) == pictures.SIDE
+    assert min(small.shape[:2]) >= 1

@@ -17,6 +17,7 @@ from run_cases import request, small
 from frcnn.backends import UnavailableBackend
 from frcnn.cli import main
 from frcnn.repro import loss_curve, made_up, report, run, run_facts, voc
+from frcnn.repro.proposals import read_npz
 from frcnn.repro.recipe import read_recipe
 from frcnn.repro.results import read_paper
 
@@ -84,7 +85,7 @@ def test_a_run_goes_on_where_asked_and_else_leaves_what_is_there_alone(done):
     own, _ = done
     before = figures(own.out)
     there = {file: file.stat().st_mtime_ns for file in own.out.rglob("*")}
-    with pytest.raises(ValueError, match="holds a run already"):
+    with pytest.raises(ValueError, match="holds a report already"):
         run.run(dataclasses.replace(own, proposals=None))
     assert {file: file.stat().st_mtime_ns for file in own.out.rglob("*")} == there
     run.run(dataclasses.replace(own, resume=True))
@@ -98,6 +99,30 @@ def test_going_on_with_one_backend_does_not_drop_the_other_from_the_report(done,
     )
     with pytest.raises(ValueError, match=r"report\.jsonl is of tf too, .* --backend torch --backend tf"):
         run.check(dataclasses.replace(own, resume=True))
+
+
+def test_boxes_found_beside_the_devkit_are_not_written_again(tmp_path):
+    """They may have fractions, which no file that we write has."""
+    own = request(tmp_path / "run", small())
+    boxes = read_npz(own.proposals[0])
+    halves = [np.maximum(own - np.float32(0.5), 0) for own in boxes.values()]
+    offsets = np.cumsum([0, *map(len, halves)])
+    own.out.mkdir()
+    beside = own.out / "selective_search_fast.npz"
+    np.savez(beside, ids=np.array([*boxes]), offsets=offsets, boxes=np.concatenate(halves))
+    run.run(dataclasses.replace(own, proposals=()))
+    head = report.read(own.out / "report.jsonl")[0]
+    assert head["proposals"]["source"] == f"selective_search_fast.npz, sha256 {report.file_digest(beside)}"
+    assert not (own.out / "proposals.npz").exists()
+
+
+def test_a_report_is_not_written_over_by_another_backend_s(done, monkeypatch):
+    own, _ = done
+    monkeypatch.setattr(run.training, "check", lambda *_, **__: None)
+    with pytest.raises(ValueError, match=r"holds a report already; go on with it \(--resume\), or give another --out"):
+        run.check(dataclasses.replace(own, devices={"tf": "cpu"}))
+    with pytest.raises(ValueError, match=r"report\.jsonl is of torch too, .* ask for --backend torch --backend tf,"):
+        run.check(dataclasses.replace(own, devices={"tf": "cpu"}, resume=True))
 
 
 def test_a_mean_below_the_recipe_s_goal_is_a_failure_with_a_report(tmp_path):

@@ -186,7 +186,11 @@ def test_a_least_score_that_is_no_number_from_0_to_1_is_refused(trained, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_made_ends_test_and_detect_with_a_sentence_that_names_it(trained):
+def test_a_folder_that_cannot_be_made_ends_test_and_detect_before_anything_is_looked_at(trained, monkeypatch):
+    def looked_at(*_, **__):
+        raise AssertionError("hours of testing, of which nothing can be written")
+
+    monkeypatch.setattr(testing, "detect_split", looked_at)
     image = trained / "kit" / "VOCMadeUp" / "JPEGImages" / "val_000001.png"
     for command in (
         ["test", trained / "run.safetensors", "instant", *options(trained)],

@@ -265,6 +265,20 @@ def test_a_signal_ends_the_iteration_writes_a_checkpoint_and_the_run_goes_on_fro
     assert again.checkpoint.read_bytes() == alone[1].checkpoint.read_bytes()
 
 
+def test_a_signal_in_the_last_iteration_is_not_lost(root, tmp_path, monkeypatch):
+    whole = Trainer.step
+
+    def step(self, batch, rate):
+        if batch.number == 3:
+            signal.raise_signal(signal.SIGINT)
+        return whole(self, batch, rate)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    ended = run("torch", root, tmp_path, 4)
+    assert (ended.iteration, ended.interrupted) == (4, True)
+    assert not run("torch", root, tmp_path, 4, resume=True).interrupted
+
+
 def test_a_run_does_not_begin_over_another_and_does_not_go_on_as_another(alone, root):
     out, _ = alone
     with pytest.raises(RunError, match="holds a run already; resume it"):
@@ -293,6 +307,66 @@ def test_a_run_does_not_begin_over_another_and_does_not_go_on_as_another(alone, 
             training.train(recipe, beginning, out, resume=True)
     with pytest.raises(RunError, match="has 60 iterations behind it, more than the 8 asked for"):
         run("torch", root, out, 8, resume=True)
+
+
+def test_a_run_does_not_go_on_in_another_precision_and_what_is_complete_is_left_as_it_is(root, tmp_path):
+    ended = run("torch", root, tmp_path, 2)
+    before = ended.checkpoint.read_bytes()
+    for iterations in (2, 4):
+        with pytest.raises(RunError, match="was begun with precision float32, not bfloat16"):
+            run("torch", root, tmp_path, iterations, resume=True, precision="bfloat16")
+    arrays, state = checkpoint.load(ended.checkpoint)
+    checkpoint.save(ended.checkpoint, arrays, state | {"made_by": state["made_by"] | {"framework": "tensorflow 2.21"}})
+    for iterations in (2, 4):
+        with pytest.raises(RunError, match="was begun with framework tensorflow, not torch"):
+            run("torch", root, tmp_path, iterations, resume=True)
+    ended.checkpoint.write_bytes(before)
+    written = ended.checkpoint.stat().st_mtime_ns
+    again = run("torch", root, tmp_path, 2, resume=True)
+    assert (again.checkpoint, again.iteration, again.interrupted) == (ended.checkpoint, 2, False)
+    assert again.seconds == lines_of(tmp_path)[-1]["seconds"]
+    assert ended.checkpoint.stat().st_mtime_ns == written
+
+
+def test_a_run_made_by_several_says_so_part_after_part(root, tmp_path):
+    first = run("torch", root, tmp_path, 2).checkpoint
+    arrays, state = checkpoint.load(first)
+    checkpoint.save(first, arrays, state | {"made_by": state["made_by"] | {"framework": "torch 1.13", "threads": 64}})
+    for iterations in (4, 6):  # the second time by what had made the part before it
+        made = checkpoint.load(run("torch", root, tmp_path, iterations, resume=True).checkpoint)[1]["made_by"]
+        assert made == state["made_by"] | {
+            "framework": f"torch 1.13, then {state['made_by']['framework']}",
+            "threads": f"64, then {state['made_by']['threads']}",
+        }
+
+
+@pytest.mark.parametrize(
+    ("lacks", "name"),
+    [
+        ("arrays", "fc6/w"),
+        ("arrays", "velocity/fc6/w"),
+        ("state", "made_by"),
+        ("state", "classes"),
+        ("state", "recipe"),
+    ],
+)
+def test_a_checkpoint_that_lacks_something_is_not_gone_on_with(root, tmp_path, lacks, name):
+    file = run("torch", root, tmp_path, 2).checkpoint
+    arrays, state = checkpoint.load(file)
+    (arrays if lacks == "arrays" else state).pop(name)
+    checkpoint.save(file, arrays, state)
+    with pytest.raises(RunError, match=f"cannot be gone on with: its checkpoint lacks {name}$"):
+        run("torch", root, tmp_path, 4, resume=True)
+
+
+def test_a_checkpoint_whose_name_and_state_have_other_iterations_is_left_out(root, tmp_path):
+    file = run("torch", root, tmp_path, 8).checkpoint
+    arrays, state = checkpoint.load(file)
+    for wrong in (state | {"iteration": 7}, {key: value for key, value in state.items() if key != "iteration"}):
+        checkpoint.save(file, arrays, wrong)
+        assert run("torch", root, tmp_path, 8, resume=True).checkpoint == file
+        assert checkpoint.load(file)[1] == state
+        assert file.with_name(file.name + ".damaged").exists()
 
 
 def test_what_cannot_be_trained_leaves_the_folder_as_it_was(root, tmp_path, monkeypatch):
@@ -377,14 +451,22 @@ def test_tf32_on_a_cpu_would_be_float32_by_another_name_and_is_refused(root, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_tf32_is_of_training_alone_and_leaves_no_trace(root, monkeypatch):
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before, seen = (products.allow_tf32, convolutions.allow_tf32), []
+@pytest.fixture
+def ieee_convolutions():
+    """Set by torch's newer setting, after which it refuses to read allow_tf32."""
+    before, torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.conv.fp32_precision, "ieee"
+    yield
+    torch.backends.cudnn.conv.fp32_precision = before
+
+
+def test_tf32_is_of_training_alone_and_leaves_no_trace(root, monkeypatch, ieee_convolutions):
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before, seen = (products.fp32_precision, convolutions.fp32_precision), []
     for name in ("trunk", "head"):
         whole = getattr(torch_network, name)
 
         def spied(*arguments, whole=whole):
-            seen.append((products.allow_tf32, convolutions.allow_tf32))
+            seen.append((products.fp32_precision, convolutions.fp32_precision))
             return whole(*arguments)
 
         monkeypatch.setattr(torch_network, name, spied)
@@ -395,8 +477,8 @@ def test_tf32_is_of_training_alone_and_leaves_no_trace(root, monkeypatch):
     Trainer(NETWORK, recipe, arrays, precision="tf32").step(batch, 0.01)
     tester = torch_tester.Tester(NETWORK, arrays)
     tester.head(tester.trunk(batch.images[0]), batch.rois[batch.rois[:, 0] == 0])
-    assert seen == [(True, True)] * 2 + [(False, False)] * 2
-    assert (products.allow_tf32, convolutions.allow_tf32) == before
+    assert seen == [("tf32", "tf32")] * 2 + [("ieee", "ieee")] * 2
+    assert (products.fp32_precision, convolutions.fp32_precision) == before
 
 
 def test_bfloat16_is_an_option_and_another_computation(root):

@@ -242,6 +242,13 @@ def test_a_list_that_is_not_one_of_image_ids_is_an_error(devkit, bad, text, word
         devkit.read(bad=bad)
 
 
+def test_a_byte_order_mark_is_no_part_of_an_id(devkit):
+    before = devkit.read()
+    file = devkit.folder / "ImageSets" / "Main" / "train.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert devkit.read() == before
+
+
 def test_a_list_of_bytes_is_an_error(devkit):
     (devkit.folder / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DevkitError, match=r"train.txt cannot be read"):
