@@ -66,8 +66,10 @@ def bench(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """Hold public runtimes' RoI pooling to the spec: nox -s peers -- --profile quick"""
     install(session, ".[conformance]")
-    # The suite's OpenCV, with contrib, is version 5, which has no ROIPooling; both lie in one folder.
-    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "opencv-contrib-python-headless")
+    # The suite's OpenCV, with contrib, is version 5, which has no ROIPooling. Both lie in one folder, so that what is
+    # left of the other in an environment that is used again is no package.
+    variants = ("opencv-contrib-python-headless", "opencv-python-headless")
+    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", *variants)
     needs = [requirement for name in ("openvino", "onnxruntime", "opencv") for requirement in PEERS[name]]
     install(session, *needs)
     runtimes = ("onnxruntime:OnnxRuntime", "openvino:OpenVino", "opencv:OpenCv")
